@@ -1,0 +1,607 @@
+/* A thread's way into its chunk. tsm_ring_emit and tsm_ring_emit_now are the hot path; everything
+ * that happens once per chunk or once per thread is below them.
+ *
+ * busy is set around every touch of the spool. It turns an emit inside an emit (a signal handler,
+ * an allocation hook) into a counted refusal, and lets detach wait until nobody is inside. */
+#include "ring/process.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define ARENA_PRODUCERS 512
+#define BLOCK_SLICE_MS 10
+#define READER_DEAD_NS 600000000u
+#define SPINS 2000
+#define SMALL_FIRST 2 /* chunks that a thread takes small before it takes large ones */
+
+static producer nobody; /* never written: record stays NULL */
+static _Thread_local producer *self_producer __attribute__((tls_model("initial-exec"))) = &nobody;
+static pthread_key_t exit_key;
+static pthread_once_t exit_key_once = PTHREAD_ONCE_INIT;
+
+/* Everything rare is called in tail position, so that the hot path saves no registers. */
+#define COLD __attribute__((noinline, cold))
+
+COLD static bool emit_unready(const tsm_event *event, const tsm_extension *extensions, uint32_t count, bool stamp);
+COLD static bool emit_full(const tsm_event *event, bool stamp);
+COLD static bool find_room(producer *p);
+
+static inline void
+leave(record *r)
+{
+    /* Release: who waits for quiet sees what was done inside. */
+    atomic_store_explicit(&r->busy, 0, memory_order_release);
+}
+
+/* Only this thread writes these counters, so an increment need not be one instruction. */
+static inline void
+count_one(_Atomic uint64_t *counter)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+COLD static bool
+refuse_nested(record *r)
+{
+    count_one(&r->refused_nested);
+    return false;
+}
+
+/* Relaxed is enough for busy and state: detach issues a barrier on all cores between writing the
+ * one and reading the other. The signal fence keeps the compiler from moving code across. */
+static inline bool
+is_inside(const record *r)
+{
+    return __builtin_expect(atomic_load_explicit(&r->busy, memory_order_relaxed) != 0, 0);
+}
+
+static inline void
+enter(record *r)
+{
+    atomic_store_explicit(&r->busy, 1, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+static inline bool
+is_active(const producer *p)
+{
+    return __builtin_expect(atomic_load_explicit(p->state, memory_order_relaxed) == TSM_RUN_ACTIVE, 1);
+}
+
+COLD static bool
+emit_inactive(record *r, const tsm_event *event, bool stamp)
+{
+    leave(r);
+    return emit_unready(event, NULL, 0, stamp);
+}
+
+enum { WORD_THREAD = 5, WORD_FLAGS = 7 };
+_Static_assert(offsetof(tsm_event, thread) == WORD_THREAD * 8 && offsetof(tsm_event, timestamp) == 0
+                   && offsetof(tsm_event, type) == WORD_FLAGS * 8,
+               "place() knows the layout");
+
+/* Word by word, because callers have just stored the fields that way: wider loads would wait for
+ * those stores to leave the store buffer. ticks: stamp the event with the TSC. */
+static inline void
+place(const producer *p, tsm_event *slot, const tsm_event *event, bool ticks)
+{
+    const uint64_t *from = (const uint64_t *)(const void *)event;
+    uint64_t *to = (uint64_t *)(void *)slot;
+    uint64_t thread = from[WORD_THREAD];
+    thread |= (uint32_t)thread == 0 ? p->thread : 0;
+#pragma GCC unroll 8
+    for (int i = ticks; i < WORD_FLAGS; i++) {
+        to[i] = i == WORD_THREAD ? thread : from[i];
+    }
+    /* type, flags and nothing: reserved stays 0 */
+    to[WORD_FLAGS] = (uint32_t)from[WORD_FLAGS] | (ticks ? (uint32_t)TSM_FLAG_TICKS << 16 : 0);
+    if (ticks) {
+        to[0] = tsm_clock_ticks();
+    }
+}
+
+static inline void
+commit(producer *p, tsm_event *next, uint32_t slots)
+{
+    p->next = next;
+    uint64_t committed = atomic_load_explicit(&p->chunk->committed, memory_order_relaxed);
+    /* Release: a reader that sees the count sees the slots. */
+    atomic_store_explicit(&p->chunk->committed, committed + slots, memory_order_release);
+}
+
+/* ticks: whether to stamp the event with the TSC. */
+__attribute__((always_inline)) static inline bool
+emit(const tsm_event *event, bool ticks)
+{
+    producer *p = self_producer;
+    record *r = p->record;
+    if (__builtin_expect(r == NULL, 0)) {
+        return emit_unready(event, NULL, 0, ticks);
+    }
+    if (is_inside(r)) {
+        return refuse_nested(r);
+    }
+    enter(r);
+    if (!is_active(p)) {
+        return emit_inactive(r, event, ticks);
+    }
+    tsm_event *slot = p->next;
+    if (__builtin_expect(slot == p->end, 0)) {
+        return emit_full(event, ticks);
+    }
+    place(p, slot, event, ticks);
+    commit(p, slot + 1, 1);
+    leave(r);
+    return true;
+}
+
+bool
+tsm_ring_emit(const tsm_event *event)
+{
+    return emit(event, false);
+}
+
+/* Where ticks do not serve as time (the vDSO's clock does), or it is not known yet. */
+COLD static bool
+emit_by_clock(const tsm_event *event)
+{
+    tsm_event stamped = *event;
+    if (ring_attachment.uses_ticks) {
+        return emit(event, true);
+    }
+    stamped.timestamp = tsm_clock_ns();
+    return tsm_ring_emit(&stamped);
+}
+
+bool
+tsm_ring_emit_now(const tsm_event *event)
+{
+    const producer *p = self_producer;
+    /* Unregistered threads have 0 here, and register on the slow way. */
+    return __builtin_expect(p->uses_ticks, 1) ? emit(event, true) : emit_by_clock(event);
+}
+
+/* busy is held, and the chunk is full. */
+COLD static bool
+emit_full(const tsm_event *event, bool ticks)
+{
+    producer *p = self_producer;
+    bool room = find_room(p);
+    if (room) {
+        tsm_event *slot = p->next;
+        place(p, slot, event, ticks);
+        commit(p, slot + 1, 1);
+    }
+    leave(p->record);
+    return room;
+}
+
+uint64_t
+tsm_ring_ticks(void)
+{
+    return ring_attachment.uses_ticks ? tsm_clock_ticks() : tsm_clock_ns();
+}
+
+bool
+tsm_ring_emit_range(const tsm_event *event, uint64_t begin_ticks)
+{
+    tsm_event range = *event;
+    range.timestamp = begin_ticks;
+    range.duration = tsm_ring_ticks() - begin_ticks;
+    range.flags |= ring_attachment.uses_ticks ? TSM_FLAG_TICKS : 0;
+    return emit(&range, false);
+}
+
+static bool
+emit_several(producer *p, const tsm_event *event, const tsm_extension *extensions, uint32_t count)
+{
+    if ((size_t)(p->end - p->next) < count + 1 && !find_room(p)) {
+        return false;
+    }
+    tsm_event *slot = p->next;
+    place(p, slot, event, false);
+    for (uint32_t i = 0; i < count; i++) {
+        tsm_extension *to = (tsm_extension *)(slot + 1 + i);
+        *to = extensions[i];
+        to->type = TSM_SLOT_EXTENSION;
+    }
+    p->extensions += count;
+    commit(p, slot + 1 + count, count + 1);
+    return true;
+}
+
+bool
+tsm_ring_emit_extended(const tsm_event *event, const tsm_extension *extensions, uint32_t count)
+{
+    producer *p = self_producer;
+    record *r = p->record;
+    if (count > 16) {
+        return false;
+    }
+    if (r == NULL) {
+        return emit_unready(event, extensions, count, false);
+    }
+    if (is_inside(r)) {
+        return refuse_nested(r);
+    }
+    enter(r);
+    if (!is_active(p)) {
+        leave(r);
+        return emit_unready(event, extensions, count, false);
+    }
+    bool done = emit_several(p, event, extensions, count);
+    leave(r);
+    return done;
+}
+
+/* ---- Once per chunk ------------------------------------------------------------------------ */
+
+static chunk_header *
+chunk_at(const process *self, uint32_t index)
+{
+    const spool_header *spool = self->spool;
+    uint64_t offset = index < spool->small_count
+        ? spool->small_at + (uint64_t)index * SMALL_BYTES
+        : spool->large_at + (uint64_t)(index - spool->small_count) * LARGE_BYTES;
+    return (chunk_header *)((char *)self->spool + offset);
+}
+
+static void
+seal(process *self, producer *p)
+{
+    chunk_header *chunk = p->chunk;
+    record *r = p->record;
+    if (chunk == NULL) {
+        return;
+    }
+    uint64_t used = atomic_load_explicit(&chunk->committed, memory_order_relaxed);
+    p->chunk = NULL;
+    p->next = p->end = NULL;
+    if (used == 0) {
+        /* Free, or free as soon as the reader that looks at it goes away. */
+        atomic_fetch_and(&self->states[p->chunk_index], ~(uint32_t)CHUNK_OPEN);
+        return;
+    }
+    /* The totals first: killed in between, the reader takes the larger of these and the chunk's. */
+    atomic_store_explicit(&r->next_event, chunk->first_event + used - p->extensions, memory_order_relaxed);
+    atomic_store_explicit(&r->next_slot, chunk->first_slot + used, memory_order_relaxed);
+    /* OPEN becomes SEALED whether or not a reader is at it. Sequentially consistent against the
+     * reader's going to sleep (tsm_run_wait). */
+    atomic_fetch_xor(&self->states[p->chunk_index], CHUNK_OPEN | CHUNK_SEALED);
+    run_page *page = ring_attachment.page;
+    if (atomic_load(&page->sleeping) != 0 && atomic_exchange(&page->sleeping, 0) != 0) {
+        atomic_fetch_add(&page->bell, 1);
+        ring_futex_wake(&page->bell);
+    }
+}
+
+/* Relaxed: other threads that look for chunks of their own may read these at any time, and see
+ * that the chunk is not theirs. */
+static void
+copy_counter(_Atomic uint64_t *to, _Atomic uint64_t *from)
+{
+    atomic_store_explicit(to, atomic_load_explicit(from, memory_order_relaxed), memory_order_relaxed);
+}
+
+static void
+open_chunk(process *self, producer *p, uint32_t index)
+{
+    chunk_header *chunk = chunk_at(self, index);
+    uint32_t bytes = index < self->spool->small_count ? SMALL_BYTES : LARGE_BYTES;
+    uint32_t capacity = (uint32_t)((bytes - sizeof *chunk) / sizeof(tsm_event));
+    atomic_store_explicit(&chunk->committed, 0, memory_order_relaxed);
+    copy_counter(&chunk->serial, &p->record->serial);
+    copy_counter(&chunk->first_slot, &p->record->next_slot);
+    copy_counter(&chunk->first_event, &p->record->next_event);
+    chunk->capacity = capacity;
+    chunk->record = (uint32_t)(p->record - self->records);
+    /* Release: a reader that sees OPEN sees the header. */
+    atomic_store_explicit(&self->states[index], CHUNK_OPEN, memory_order_release);
+    p->chunk = chunk;
+    p->chunk_index = index;
+    p->extensions = 0;
+    p->next = (tsm_event *)(chunk + 1);
+    p->end = p->next + capacity;
+    p->taken += p->taken < SMALL_FIRST;
+    p->starved = false;
+}
+
+static bool
+claim_between(process *self, producer *p, uint32_t from, uint32_t to)
+{
+    /* Lowest first, so that the same few chunks go round and stay in the cache. */
+    for (uint32_t i = from; i < to; i++) {
+        uint32_t expected = CHUNK_FREE;
+        if (atomic_load_explicit(&self->states[i], memory_order_relaxed) != CHUNK_FREE) {
+            continue;
+        }
+        uint64_t offset = (uint64_t)((char *)chunk_at(self, i) - (char *)self->spool);
+        if (!ring_reserve_spool(self, offset, i < self->spool->small_count ? SMALL_BYTES : LARGE_BYTES)) {
+            return false;
+        }
+        /* Acquire: what the reader did before it gave the chunk back is done. */
+        if (atomic_compare_exchange_strong_explicit(&self->states[i], &expected, CHUNK_CLAIMED,
+                                                    memory_order_acquire, memory_order_relaxed)) {
+            open_chunk(self, p, i);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+claim_free(process *self, producer *p)
+{
+    uint32_t small = self->spool->small_count, all = self->spool->chunk_count;
+    if (p->taken < SMALL_FIRST) {
+        return claim_between(self, p, 0, small) || claim_between(self, p, small, all);
+    }
+    return claim_between(self, p, small, all) || claim_between(self, p, 0, small);
+}
+
+/* Drop-oldest: this thread's oldest sealed chunk, unless a reader is at it. What it held shows as
+ * a gap in the thread's event numbers, which is how the reader counts it. */
+static bool
+claim_own_oldest(process *self, producer *p)
+{
+    uint64_t serial = atomic_load_explicit(&p->record->serial, memory_order_relaxed);
+    for (;;) {
+        uint32_t oldest = UINT32_MAX, sealed = CHUNK_SEALED;
+        for (uint32_t i = 0; i < self->spool->chunk_count; i++) {
+            if (atomic_load_explicit(&self->states[i], memory_order_acquire) != CHUNK_SEALED) {
+                continue;
+            }
+            const chunk_header *chunk = chunk_at(self, i);
+            if (chunk->serial == serial
+                && (oldest == UINT32_MAX || chunk->first_slot < chunk_at(self, oldest)->first_slot)) {
+                oldest = i;
+            }
+        }
+        if (oldest == UINT32_MAX) {
+            return false;
+        }
+        if (atomic_compare_exchange_strong(&self->states[oldest], &sealed, CHUNK_CLAIMED)) {
+            open_chunk(self, p, oldest);
+            return true;
+        }
+    }
+}
+
+static bool
+reader_is_dead(const run_page *page)
+{
+    return tsm_clock_ns() - atomic_load_explicit(&page->heartbeat_ns, memory_order_relaxed) > READER_DEAD_NS;
+}
+
+/* False: waited in vain, and the run has changed to drop-newest. */
+static bool
+wait_for_space(run_page *page, uint32_t seen)
+{
+    uint64_t begin = tsm_clock_ns();
+    bool came = false;
+    for (int i = 0; i < SPINS && !came; i++) {
+        ring_relax();
+        came = atomic_load_explicit(&page->space, memory_order_relaxed) != seen;
+    }
+    atomic_fetch_add(&page->waiters, 1);
+    while (!came && atomic_load(&page->state) == TSM_RUN_ACTIVE) {
+        if (tsm_clock_ns() - begin > (uint64_t)page->block_limit_ms * 1000000 || reader_is_dead(page)) {
+            atomic_store(&page->fell_back, 1);
+            atomic_store(&page->policy, TSM_RING_DROP_NEWEST);
+            break;
+        }
+        if (atomic_exchange(&page->sleeping, 0) != 0) {
+            atomic_fetch_add(&page->bell, 1);
+            ring_futex_wake(&page->bell);
+        }
+        ring_futex_wait(&page->space, seen, BLOCK_SLICE_MS);
+        came = atomic_load(&page->space) != seen;
+    }
+    atomic_fetch_sub(&page->waiters, 1);
+    return came;
+}
+
+/* busy is held. A new chunk, which has room for any request; false: none, and that is counted. */
+static bool
+find_room(producer *p)
+{
+    run_page *page = ring_attachment.page;
+    process *self = ring_process();
+    record *r = p->record;
+    seal(self, p);
+    if (p->starved && atomic_load_explicit(&page->space, memory_order_relaxed) == p->seen_space
+        && atomic_load_explicit(&page->policy, memory_order_relaxed) == TSM_RING_DROP_NEWEST) {
+        count_one(&r->refused_full);
+        return false;
+    }
+    for (;;) {
+        uint32_t seen = atomic_load(&page->space);
+        uint32_t policy = atomic_load_explicit(&page->policy, memory_order_relaxed);
+        if (claim_free(self, p) || (policy == TSM_RING_DROP_OLDEST && claim_own_oldest(self, p))) {
+            return true;
+        }
+        if (policy == TSM_RING_BLOCK && wait_for_space(page, seen)) {
+            continue;
+        }
+        p->starved = true;
+        p->seen_space = seen;
+        count_one(policy == TSM_RING_BLOCK ? &r->refused_blocked : &r->refused_full);
+        return false;
+    }
+}
+
+/* ---- Once per thread ----------------------------------------------------------------------- */
+
+static void
+on_thread_exit(void *value)
+{
+    producer *p = value;
+    record *r = p->record;
+    self_producer = &nobody;
+    process *self = r == NULL ? NULL : ring_process();
+    if (self == NULL || p->generation != self->generation || is_inside(r)) {
+        return;
+    }
+    enter(r);
+    if (atomic_load(p->state) == TSM_RUN_STOPPED) {
+        leave(r);
+        return;
+    }
+    seal(self, p);
+    leave(r);
+    /* Release: the reader that sees it ended sees its final counts. */
+    atomic_store_explicit(&r->state, RECORD_ENDED, memory_order_release);
+    p->record = NULL;
+    pthread_mutex_lock(&self->lock);
+    p->next_idle = self->idle;
+    self->idle = p;
+    pthread_mutex_unlock(&self->lock);
+}
+
+static void
+make_exit_key(void)
+{
+    pthread_key_create(&exit_key, on_thread_exit);
+}
+
+static producer *
+take_producer(process *self)
+{
+    if (self->idle == NULL) {
+        producer *arena = ring_wiped_pages(ARENA_PRODUCERS * sizeof *arena);
+        for (int i = 0; arena != NULL && i < ARENA_PRODUCERS; i++) {
+            arena[i].next_idle = self->idle;
+            self->idle = &arena[i];
+        }
+    }
+    producer *p = self->idle;
+    if (p != NULL) {
+        self->idle = p->next_idle;
+        *p = (producer){ 0 };
+    }
+    return p;
+}
+
+static record *
+take_record(process *self)
+{
+    uint32_t used = atomic_load(&self->spool->records_used);
+    for (uint32_t i = 0; i < used; i++) {
+        uint32_t expected = RECORD_FREE;
+        if (atomic_load_explicit(&self->records[i].state, memory_order_relaxed) == RECORD_FREE
+            && atomic_compare_exchange_strong(&self->records[i].state, &expected, RECORD_CLAIMED)) {
+            return &self->records[i];
+        }
+    }
+    uint64_t offset = self->spool->records_at + (uint64_t)used * sizeof(record);
+    if (used == self->spool->record_count || !ring_reserve_spool(self, offset, sizeof(record))) {
+        return NULL;
+    }
+    atomic_store(&self->records[used].state, RECORD_CLAIMED);
+    atomic_store(&self->spool->records_used, used + 1);
+    return &self->records[used];
+}
+
+static uint32_t
+define_thread(process *self)
+{
+    char name[17] = { 0 };
+    prctl(PR_GET_NAME, name);
+    uint64_t row[] = { self->row, (uint64_t)syscall(SYS_gettid),
+                       ring_define(self, TSM_TABLE_STRINGS, name, (uint32_t)strlen(name), 0) };
+    return ring_define(self, TSM_TABLE_THREADS, row, sizeof row, 3);
+}
+
+static void
+start_record(process *self, record *r, uint32_t thread)
+{
+    uint64_t serial = atomic_fetch_add(&self->spool->serials, 1) + 1;
+    atomic_store_explicit(&r->busy, 0, memory_order_relaxed);
+    atomic_store_explicit(&r->serial, serial, memory_order_relaxed);
+    atomic_store_explicit(&r->thread, thread, memory_order_relaxed);
+    atomic_store_explicit(&r->next_slot, 0, memory_order_relaxed);
+    atomic_store_explicit(&r->next_event, 0, memory_order_relaxed);
+    atomic_store_explicit(&r->refused_full, 0, memory_order_relaxed);
+    atomic_store_explicit(&r->refused_nested, 0, memory_order_relaxed);
+    atomic_store_explicit(&r->refused_blocked, 0, memory_order_relaxed);
+    /* Release: the reader that sees LIVE sees the rest. */
+    atomic_store_explicit(&r->state, RECORD_LIVE, memory_order_release);
+}
+
+/* With the lock held. NULL: no record or memory left; the caller counts what it refuses. */
+static producer *
+register_thread(process *self)
+{
+    producer *p = take_producer(self);
+    record *r = p == NULL ? NULL : take_record(self);
+    if (r == NULL) {
+        if (p != NULL) {
+            p->next_idle = self->idle;
+            self->idle = p;
+        }
+        return NULL;
+    }
+    p->thread = define_thread(self);
+    start_record(self, r, p->thread);
+    p->state = &ring_attachment.page->state;
+    p->uses_ticks = ring_attachment.uses_ticks;
+    p->generation = self->generation;
+    p->record = r;
+    return p;
+}
+
+/* Makes self_producer usable. False: this event cannot be taken; refused is counted if that is
+ * a loss, which it is not when no session runs. */
+static bool
+get_ready(void)
+{
+    process *self = ring_process();
+    if (self == NULL || atomic_load(&ring_attachment.page->state) != TSM_RUN_ACTIVE) {
+        return false;
+    }
+    if (self_producer->record != NULL && self_producer->generation == self->generation) {
+        return true;
+    }
+    pthread_once(&exit_key_once, make_exit_key);
+    pthread_mutex_lock(&self->lock);
+    producer *p = NULL;
+    if (atomic_load(&self->phase) == PROCESS_READY && atomic_load(&ring_attachment.page->state) == TSM_RUN_ACTIVE) {
+        p = register_thread(self);
+        if (p == NULL) {
+            atomic_fetch_add(&self->spool->refused_elsewhere, 1);
+        }
+    }
+    pthread_mutex_unlock(&self->lock);
+    if (p == NULL) {
+        return false;
+    }
+    self_producer = p;
+    pthread_setspecific(exit_key, p);
+    return true;
+}
+
+/* This thread has no record yet, or it is one of an earlier session, or nothing is to be recorded. */
+static bool
+emit_unready(const tsm_event *event, const tsm_extension *extensions, uint32_t count, bool stamp)
+{
+    if (ring_in_slow_path) {
+        atomic_fetch_add(&ring_attachment.refused_early, 1);
+        return false;
+    }
+    if (atomic_load_explicit(&ring_attachment.generation, memory_order_relaxed) == 0) {
+        return false;
+    }
+    ring_in_slow_path = true;
+    bool ready = get_ready();
+    ring_in_slow_path = false;
+    if (!ready) {
+        return false;
+    }
+    if (extensions != NULL) {
+        return tsm_ring_emit_extended(event, extensions, count);
+    }
+    return stamp ? tsm_ring_emit_now(event) : tsm_ring_emit(event);
+}
