@@ -1,0 +1,163 @@
+/* A full group of 512 lies in eight lanes: value i is the (i / 8)th of lane i % 8, lanes are
+ * sequences of 64-bit words, word k of all lanes side by side. So eight neighbours share one shift
+ * count and vector units unpack them together, whatever the width; no code per width is needed.
+ * What is left over after the last full group is packed bit behind bit. */
+#include "sbt/bits.h"
+
+#include <string.h>
+
+#include "base/bytes.h"
+
+#define LANES 8
+#define ROWS (SBT_GROUP / LANES)
+
+typedef uint64_t quad __attribute__((vector_size(32)));
+
+static inline uint64_t
+mask_of(unsigned width)
+{
+    return width == 64 ? UINT64_MAX : ((uint64_t)1 << width) - 1;
+}
+
+static inline __attribute__((always_inline)) void
+pack_group(const uint64_t *restrict values, unsigned width, uint8_t *restrict out)
+{
+    uint64_t mask = mask_of(width), word[LANES] = { 0 };
+    unsigned shift = 0;
+    for (unsigned row = 0; row < ROWS; row++, values += LANES) {
+        for (unsigned lane = 0; lane < LANES; lane++) {
+            word[lane] |= (values[lane] & mask) << shift;
+        }
+        shift += width;
+        if (shift < 64) {
+            continue;
+        }
+        memcpy(out, word, sizeof word);
+        out += sizeof word;
+        shift -= 64;
+        for (unsigned lane = 0; lane < LANES; lane++) {
+            /* In two steps, because a shift by 64 is not defined. */
+            word[lane] = (values[lane] & mask) >> 1 >> (width - shift - 1);
+        }
+    }
+}
+
+static void
+pack_tail(const uint64_t *values, size_t count, unsigned width, uint8_t *out)
+{
+    uint64_t mask = mask_of(width), word = 0;
+    unsigned used = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t value = values[i] & mask;
+        word |= value << used;
+        if (used + width >= 64) {
+            memcpy(out, &word, 8);
+            out += 8;
+            word = used == 0 ? 0 : value >> (64 - used);
+            used = used + width - 64;
+        } else {
+            used += width;
+        }
+    }
+    memcpy(out, &word, 8);
+}
+
+static inline __attribute__((always_inline)) void
+unpack_group(const uint8_t *restrict in, unsigned width, uint64_t add, uint64_t *restrict out)
+{
+    uint64_t mask = mask_of(width);
+    for (unsigned row = 0; row < ROWS; row++, out += LANES) {
+        unsigned bit = row * width, shift = bit % 64;
+        const uint8_t *low = in + bit / 64 * (LANES * 8);
+        /* Only when the value goes on there: the last word has nothing behind it. */
+        const uint8_t *high = shift + width > 64 ? low + LANES * 8 : low;
+        for (unsigned half = 0; half < 2; half++, low += sizeof(quad), high += sizeof(quad)) {
+            quad a, b;
+            memcpy(&a, low, sizeof a);
+            memcpy(&b, high, sizeof b);
+            a = ((a >> shift | b << 1 << (63 - shift)) & mask) + add;
+            memcpy(out + half * (LANES / 2), &a, sizeof a);
+        }
+    }
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static void
+pack_group_avx2(const uint64_t *values, unsigned width, uint8_t *out)
+{
+    pack_group(values, width, out);
+}
+
+__attribute__((target("avx2"))) static void
+unpack_group_avx2(const uint8_t *in, unsigned width, uint64_t add, uint64_t *out)
+{
+    unpack_group(in, width, add, out);
+}
+#endif
+
+static void
+pack_full(const uint64_t *values, unsigned width, uint8_t *out)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) {
+        pack_group_avx2(values, width, out);
+        return;
+    }
+#endif
+    pack_group(values, width, out);
+}
+
+static void
+unpack_full(const uint8_t *in, unsigned width, uint64_t add, uint64_t *out)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) {
+        unpack_group_avx2(in, width, add, out);
+        return;
+    }
+#endif
+    unpack_group(in, width, add, out);
+}
+
+static void
+unpack_tail(const uint8_t *in, size_t count, unsigned width, uint64_t add, uint64_t *out)
+{
+    uint8_t copy[SBT_GROUP * 8 + 16] = { 0 };
+    uint64_t mask = mask_of(width);
+    memcpy(copy, in, sbt_packed_bytes(count, width));
+    for (size_t i = 0; i < count; i++) {
+        size_t bit = i * width;
+        uint64_t low = tsm_load_u64(copy + bit / 8) >> bit % 8;
+        uint64_t high = (uint64_t)copy[bit / 8 + 8] << 1 << (63 - bit % 8);
+        out[i] = ((low | high) & mask) + add;
+    }
+}
+
+void
+sbt_pack(const uint64_t *values, size_t count, unsigned width, uint8_t *out)
+{
+    if (width == 0) {
+        return;
+    }
+    for (; count >= SBT_GROUP; count -= SBT_GROUP, values += SBT_GROUP) {
+        pack_full(values, width, out);
+        out += width * (SBT_GROUP / 8);
+    }
+    if (count > 0) {
+        pack_tail(values, count, width, out);
+    }
+}
+
+void
+sbt_unpack(const uint8_t *in, size_t count, unsigned width, uint64_t add, uint64_t *out)
+{
+    if (width == 0) {
+        for (size_t i = 0; i < count; i++) {
+            out[i] = add;
+        }
+    } else if (count == SBT_GROUP) {
+        unpack_full(in, width, add, out);
+    } else {
+        unpack_tail(in, count, width, add, out);
+    }
+}

@@ -1,0 +1,28 @@
+/* Packing integers into as few bits as asked, in the layout that a CPU unpacks eight at a time. */
+#ifndef TSM_SBT_BITS_H
+#define TSM_SBT_BITS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SBT_GROUP 512 /* values that are packed together: 8 lanes of 64 */
+
+static inline size_t
+sbt_packed_bytes(size_t count, unsigned width)
+{
+    return count / SBT_GROUP * width * (SBT_GROUP / 8) + (count % SBT_GROUP * width + 7) / 8;
+}
+
+static inline unsigned
+sbt_bit_length(uint64_t value)
+{
+    return value == 0 ? 0 : 64 - (unsigned)__builtin_clzll(value);
+}
+
+/* The low width bits of each value. out: room for sbt_packed_bytes, and 8 more. */
+void sbt_pack(const uint64_t *values, size_t count, unsigned width, uint8_t *out);
+
+/* count values (SBT_GROUP, or fewer at the end) from in, which holds exactly their bytes; each plus add. */
+void sbt_unpack(const uint8_t *in, size_t count, unsigned width, uint64_t add, uint64_t *out);
+
+#endif
