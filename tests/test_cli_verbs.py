@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from argparse import ArgumentTypeError
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -195,7 +195,7 @@ def test_view_escapes_names(cli: Callable, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def killed(tmp_path: Path) -> Path:
+def killed(tmp_path: Path, command: Callable) -> Iterator[Path]:
     """The file of a recording that was killed while it ran."""
     path = tmp_path / "killed.sbt"
     words = [sys.executable, "-m", "tracesmith", "record", "-d", "60s", "-o", str(path)]
@@ -205,7 +205,8 @@ def killed(tmp_path: Path) -> Path:
             assert time.monotonic() < deadline and recording.poll() is None
             time.sleep(0.02)
         recording.kill()
-    return path
+    yield path
+    command("repair", path)  # or its buffers would stay in shared memory
 
 
 def test_the_file_of_a_killed_recording_reads_and_says_that_it_is_incomplete(

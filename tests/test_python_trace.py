@@ -9,6 +9,7 @@ import textwrap
 import threading
 import tracemalloc
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -312,13 +313,27 @@ def test_what_cannot_be_opened_is_an_os_error(tmp_path: Path) -> None:
         ts.open(5)  # type: ignore[arg-type]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_permission_is_a_permission_error(path: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def ordinary_user() -> Iterator[None]:
+    """Root may read everything, so for a moment we are not root."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    yield
+    os.seteuid(user)
+
+
+def test_a_file_without_permission_is_a_permission_error(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     secret = tmp_path / "secret.sbt"
-    secret.write_bytes(path.read_bytes())
+    with ts.SBTWriter(secret):
+        pass
     secret.chmod(0)
-    with pytest.raises(PermissionError):
+    request.getfixturevalue("ordinary_user")
+    with pytest.raises(PermissionError) as caught:
         ts.open(secret)
+    assert caught.value.filename == str(secret)
 
 
 @pytest.mark.parametrize(

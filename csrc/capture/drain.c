@@ -9,6 +9,7 @@
 #include "base/array.h"
 #include "base/host.h"
 #include "capture/spools.h"
+#include "capture/translate.h"
 
 #define OPEN_CHUNKS_NS 250000000u
 #define CLOCK_POINT_NS 1000000000u
@@ -198,29 +199,6 @@ touch(tsm_drain *drain, drained_thread *thread)
 
 /* ---- From slots to events ------------------------------------------------------------------- */
 
-static void
-convert_times(const tsm_drain *drain, tsm_event *events, size_t count)
-{
-    const tsm_clock_line *line = drain->clock == NULL ? NULL : tsm_clock_map_last(drain->clock);
-    for (size_t i = 0; i < count; i++) {
-        tsm_event *event = &events[i];
-        if (!(event->flags & TSM_FLAG_TICKS)) {
-            continue;
-        }
-        event->flags &= (uint16_t)~TSM_FLAG_TICKS;
-        if (line == NULL) {
-            continue;
-        }
-        uint64_t begin = event->timestamp, end = begin + event->duration;
-        bool recent = begin >= line->ticks && end >= begin;
-        event->timestamp = recent ? tsm_clock_line_ns(line, begin) : tsm_clock_map_ns(drain->clock, begin);
-        if (event->duration != 0) {
-            uint64_t stop = recent ? tsm_clock_line_ns(line, end) : tsm_clock_map_ns(drain->clock, end);
-            event->duration = stop - event->timestamp;
-        }
-    }
-}
-
 static bool
 add_extension(tsm_drain *drain, const drained_spool *from, const tsm_event *slot)
 {
@@ -236,46 +214,49 @@ add_extension(tsm_drain *drain, const drained_spool *from, const tsm_event *slot
     return true;
 }
 
-/* Events [first, event_count) of the block came raw out of one spool: make them the file's. */
+/* A slot that is no event: an extension of the one before, or nonsense. */
 static void
-translate(tsm_drain *drain, const drained_spool *from, drained_thread *thread, size_t first)
+take_other(tsm_drain *drain, drained_spool *from, drained_thread *thread, const tsm_event *slot, bool has_event)
 {
-    size_t count = drain->event_count - first;
-    if (count > 0) {
-        tsm_remap_events(from->remap, drain->events + first, count);
-        convert_times(drain, drain->events + first, count);
-        thread->in_block += count;
-        thread->last_ns = drain->events[drain->event_count - 1].timestamp;
+    tsm_event copy = *slot;
+    thread->position.slots++;
+    if (copy.type != TSM_SLOT_EXTENSION || !has_event || !add_extension(drain, from, &copy)) {
+        thread->damaged_slots++;
     }
 }
 
-/* Copies the slots [skip, committed) of a chunk into blocks. A block ends only before an event,
- * so an event and its extensions are never parted. */
+/* Copies the slots [at, committed) of a chunk into blocks. A block ends only before an event, so
+ * an event and its extensions are never parted. */
 static void
 copy_slots(tsm_drain *drain, drained_spool *from, drained_thread *thread, const tsm_spool_chunk *chunk,
-           uint32_t skip)
+           uint32_t at)
 {
-    size_t first = drain->event_count;
+    tsm_translator translator;
     bool has_event = false; /* an extension has something to belong to */
-    for (uint32_t i = skip; i < chunk->committed; i++) {
-        if (drain->event_count == TSM_SBT_BLOCK_EVENTS && chunk->slots[i].type != TSM_SLOT_EXTENSION) {
-            translate(drain, from, thread, first);
+    tsm_translator_begin(&translator, from->remap, drain->clock);
+    while (at < chunk->committed) {
+        size_t room = TSM_SBT_BLOCK_EVENTS - drain->event_count, left = chunk->committed - at;
+        if (!TSM_SLOT_IS_EVENT(chunk->slots[at].type)) {
+            take_other(drain, from, thread, &chunk->slots[at++], has_event);
+            continue;
+        }
+        if (room == 0) {
             write_block(drain);
-            first = 0;
-            has_event = false;
+            continue;
         }
-        tsm_event *slot = &drain->events[drain->event_count < TSM_SBT_BLOCK_EVENTS ? drain->event_count : 0];
-        tsm_event copy = chunk->slots[i];
-        thread->position.slots++;
-        if (TSM_SLOT_IS_EVENT(copy.type) && drain->event_count < TSM_SBT_BLOCK_EVENTS && touch(drain, thread)) {
-            *slot = copy;
-            drain->event_count++;
-            has_event = true;
-        } else if (copy.type != TSM_SLOT_EXTENSION || !has_event || !add_extension(drain, from, &copy)) {
-            thread->damaged_slots++;
+        tsm_event *out = drain->events + drain->event_count;
+        size_t taken = tsm_translate(&translator, &chunk->slots[at], left < room ? left : room, out);
+        if (taken == 0 || !touch(drain, thread)) { /* it changed under our eyes, or no memory */
+            take_other(drain, from, thread, &chunk->slots[at++], false);
+            continue;
         }
+        drain->event_count += taken;
+        thread->in_block += taken;
+        thread->position.slots += taken;
+        thread->last_ns = out[taken - 1].timestamp;
+        at += (uint32_t)taken;
+        has_event = true;
     }
-    translate(drain, from, thread, first);
 }
 
 /* Events of this thread that drop-oldest gave up are the hole between what we have and what the
