@@ -209,13 +209,22 @@ def killed(tmp_path: Path, command: Callable) -> Iterator[Path]:
     command("repair", path)  # or its buffers would stay in shared memory
 
 
+def orphans(cli: Callable, path: Path) -> list[dict]:
+    return [o for o in cli("info", "--format", "json").data["orphaned"] if o["file"] == str(path)]
+
+
 def test_the_file_of_a_killed_recording_reads_and_says_that_it_is_incomplete(
     cli: Callable, killed: Path
 ) -> None:
     assert cli("info", killed, "--format", "json").data["complete"] is False
     assert "repair" in cli("info", killed).out
     assert cli("view", killed, "-n", "1", "-f", "json").data["events"]
-    assert str(killed) in cli("info", "--format", "json").data["orphaned"]
+    assert [orphan["recoverable"] for orphan in orphans(cli, killed)] == [True]
+    assert f"{killed}: its run died" in cli("info").out
+    killed.rename(killed.with_name("moved.sbt"))
+    assert [orphan["recoverable"] for orphan in orphans(cli, killed)] == [False]
+    assert f"{orphans(cli, killed)[0]['buffers']}: of a dead run" in cli("info").out
+    killed.with_name("moved.sbt").rename(killed)
 
 
 def test_repair_takes_what_a_killed_recording_had_committed(cli: Callable, killed: Path) -> None:
@@ -227,7 +236,7 @@ def test_repair_takes_what_a_killed_recording_had_committed(cli: Callable, kille
     assert after["complete"] is True
     assert after["events"] == before["events"] + result.data["recovered"] == result.data["events"]
     assert "complete already" in cli("repair", killed).out
-    assert str(killed) not in cli("info", "--format", "json").data["orphaned"]
+    assert orphans(cli, killed) == []
 
 
 def test_repair_makes_a_file_that_was_cut_whole(cli: Callable, simulated: Path, tmp_path: Path) -> None:

@@ -167,6 +167,10 @@ def open(path: str | os.PathLike[str]) -> Trace:
     return Trace(path)
 
 
-def repair(path: str | os.PathLike[str]) -> None:
-    """Finish a file whose writer died: cut off the incomplete tail, write index and footer."""
-    _core.repair(path)
+def repair(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Finish a file whose writer died: cut off the torn tail, take in what the dead run's buffers
+    still hold, write index and footer. Returns {"drained": were there buffers, "recovered": events
+    that the file did not hold before}. A complete file is left alone."""
+    from tracesmith import _capture
+
+    return _capture.recover(path)

@@ -99,6 +99,10 @@ tsm_recover(const char *path, tsm_recovery *report, tsm_error *err)
     tsm_run *run;
     *report = (tsm_recovery){ 0 };
     tsm_status status = read_facts(path, spool, sizeof spool, &complete, err);
+    if (status == TSM_E_TRUNCATED || status == TSM_E_CORRUPT) {
+        /* A finished file that was damaged later has no spool any more. */
+        return tsm_sbt_repair(path, err);
+    }
     if (status == TSM_OK && !complete) {
         status = open_run(spool, path, &run, err);
         if (status == TSM_OK && run == NULL) {

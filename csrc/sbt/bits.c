@@ -20,13 +20,13 @@ mask_of(unsigned width)
 }
 
 static inline __attribute__((always_inline)) void
-pack_group(const uint64_t *restrict values, unsigned width, uint8_t *restrict out)
+pack_group(const uint64_t *restrict values, unsigned width, uint64_t base, uint8_t *restrict out)
 {
     uint64_t mask = mask_of(width), word[LANES] = { 0 };
     unsigned shift = 0;
     for (unsigned row = 0; row < ROWS; row++, values += LANES) {
         for (unsigned lane = 0; lane < LANES; lane++) {
-            word[lane] |= (values[lane] & mask) << shift;
+            word[lane] |= ((values[lane] - base) & mask) << shift;
         }
         shift += width;
         if (shift < 64) {
@@ -37,18 +37,18 @@ pack_group(const uint64_t *restrict values, unsigned width, uint8_t *restrict ou
         shift -= 64;
         for (unsigned lane = 0; lane < LANES; lane++) {
             /* In two steps, because a shift by 64 is not defined. */
-            word[lane] = (values[lane] & mask) >> 1 >> (width - shift - 1);
+            word[lane] = ((values[lane] - base) & mask) >> 1 >> (width - shift - 1);
         }
     }
 }
 
 static void
-pack_tail(const uint64_t *values, size_t count, unsigned width, uint8_t *out)
+pack_tail(const uint64_t *values, size_t count, unsigned width, uint64_t base, uint8_t *out)
 {
     uint64_t mask = mask_of(width), word = 0;
     unsigned used = 0;
     for (size_t i = 0; i < count; i++) {
-        uint64_t value = values[i] & mask;
+        uint64_t value = (values[i] - base) & mask;
         word |= value << used;
         if (used + width >= 64) {
             memcpy(out, &word, 8);
@@ -83,9 +83,9 @@ unpack_group(const uint8_t *restrict in, unsigned width, uint64_t add, uint64_t 
 
 #if defined(__x86_64__)
 __attribute__((target("avx2"))) static void
-pack_group_avx2(const uint64_t *values, unsigned width, uint8_t *out)
+pack_group_avx2(const uint64_t *values, unsigned width, uint64_t base, uint8_t *out)
 {
-    pack_group(values, width, out);
+    pack_group(values, width, base, out);
 }
 
 __attribute__((target("avx2"))) static void
@@ -96,15 +96,15 @@ unpack_group_avx2(const uint8_t *in, unsigned width, uint64_t add, uint64_t *out
 #endif
 
 static void
-pack_full(const uint64_t *values, unsigned width, uint8_t *out)
+pack_full(const uint64_t *values, unsigned width, uint64_t base, uint8_t *out)
 {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx2")) {
-        pack_group_avx2(values, width, out);
+        pack_group_avx2(values, width, base, out);
         return;
     }
 #endif
-    pack_group(values, width, out);
+    pack_group(values, width, base, out);
 }
 
 static void
@@ -134,17 +134,17 @@ unpack_tail(const uint8_t *in, size_t count, unsigned width, uint64_t add, uint6
 }
 
 void
-sbt_pack(const uint64_t *values, size_t count, unsigned width, uint8_t *out)
+sbt_pack(const uint64_t *values, size_t count, unsigned width, uint64_t base, uint8_t *out)
 {
     if (width == 0) {
         return;
     }
     for (; count >= SBT_GROUP; count -= SBT_GROUP, values += SBT_GROUP) {
-        pack_full(values, width, out);
+        pack_full(values, width, base, out);
         out += width * (SBT_GROUP / 8);
     }
     if (count > 0) {
-        pack_tail(values, count, width, out);
+        pack_tail(values, count, width, base, out);
     }
 }
 

@@ -19,8 +19,8 @@ sbt_bit_length(uint64_t value)
     return value == 0 ? 0 : 64 - (unsigned)__builtin_clzll(value);
 }
 
-/* The low width bits of each value. out: room for sbt_packed_bytes, and 8 more. */
-void sbt_pack(const uint64_t *values, size_t count, unsigned width, uint8_t *out);
+/* The low width bits of each value less base. out: room for sbt_packed_bytes, and 8 more. */
+void sbt_pack(const uint64_t *values, size_t count, unsigned width, uint64_t base, uint8_t *out);
 
 /* count values (SBT_GROUP, or fewer at the end) from in, which holds exactly their bytes; each plus add. */
 void sbt_unpack(const uint8_t *in, size_t count, unsigned width, uint64_t add, uint64_t *out);

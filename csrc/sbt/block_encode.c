@@ -7,21 +7,35 @@
 
 _Static_assert(SBT_FIELDS == TSM_EVENT_FIELD_COUNT, "sbt.h counts the fields too");
 
-/* The bits in which any event differs from the first: where there are none, the column is
- * constant and need not be looked at. */
-static void
-find_differences(const tsm_event *events, size_t count, uint64_t differences[8])
+/* One pass over the events: whether they are sorted, the block's head, and the bits in which any
+ * event differs from the first. Where there are none, the column is constant and need not be
+ * looked at. */
+static sbt_block_head
+look_over(const tsm_batch *batch, uint64_t differences[8], bool *sorted)
 {
-    const uint8_t *at = (const uint8_t *)events;
+    uint64_t last = 0;
+    *sorted = true;
+    sbt_block_head head = { .count = (uint32_t)batch->count, .extension_count = (uint32_t)batch->extension_count };
     uint64_t first[8], word[8], all[8] = { 0 };
-    memcpy(first, at, sizeof first);
-    for (size_t i = 1; i < count; i++) {
-        memcpy(word, at + i * sizeof *events, sizeof word);
+    if (batch->count == 0) {
+        return head;
+    }
+    memcpy(first, batch->events, sizeof first);
+    for (size_t i = 0; i < batch->count; i++) {
+        memcpy(word, &batch->events[i], sizeof word);
         for (unsigned k = 0; k < 8; k++) {
             all[k] |= word[k] ^ first[k];
         }
+        uint64_t start = batch->events[i].timestamp, end = start + batch->events[i].duration;
+        *sorted &= start >= last;
+        last = start;
+        end = end < start ? UINT64_MAX : end;
+        head.end_ns = end > head.end_ns ? end : head.end_ns;
     }
     memcpy(differences, all, sizeof all);
+    head.begin_ns = batch->events[0].timestamp;
+    head.last_ns = last;
+    return head;
 }
 
 static uint64_t
@@ -56,37 +70,35 @@ gather(const tsm_event *events, size_t count, unsigned field, uint64_t *values)
     }
 }
 
+#define GATHER_EVENTS 128 /* at a time: they stay in the first cache for all their fields */
+
 static void
-put_events(sbt_encoder *e, const tsm_event *events, size_t count, sbt_buffer *out)
+put_events(sbt_encoder *e, const tsm_event *events, size_t count, const uint64_t differences[8], sbt_buffer *out)
 {
-    uint64_t differences[8] = { 0 };
-    if (count > 0) {
-        find_differences(events, count, differences);
+    bool varies[SBT_FIELDS];
+    for (unsigned field = 0; field < SBT_FIELDS; field++) {
+        varies[field] = field_of(differences, field) != 0;
+    }
+    for (size_t at = 0; at < count; at += GATHER_EVENTS) {
+        size_t some = count - at < GATHER_EVENTS ? count - at : GATHER_EVENTS;
+        for (unsigned field = 0; field < SBT_FIELDS; field++) {
+            if (varies[field]) {
+                gather(events + at, some, field, e->columns[field] + at);
+            }
+        }
     }
     e->keys.count = 0;
     for (unsigned field = 0; field < SBT_FIELDS; field++) {
-        if (field_of(differences, field) == 0) {
+        if (!varies[field]) {
             uint64_t value = count == 0 ? 0 : field_of(events, field);
             sbt_column_encode(e, &value, 1, SBT_TRY_OFFSET, NULL, out);
-            continue;
-        }
-        gather(events, count, field, e->values);
-        switch (field) {
-        case SBT_FIELD_timestamp:
-            sbt_column_encode(e, e->values, count, SBT_TRY_DELTA, NULL, out);
-            break;
-        case SBT_FIELD_correlation:
-            sbt_column_encode(e, e->values, count, SBT_TRY_BOTH, NULL, out);
-            break;
-        case SBT_FIELD_duration:
-        case SBT_FIELD_value:
-            sbt_column_encode(e, e->values, count, SBT_TRY_OFFSET, NULL, out);
-            break;
-        case SBT_FIELD_name:
-            sbt_column_encode(e, e->values, count, SBT_TRY_OFFSET, &e->keys, out);
-            break;
-        default:
-            sbt_column_encode_mapped(e, e->values, count, out);
+        } else if (field > SBT_FIELD_name) {
+            sbt_column_encode_mapped(e, e->columns[field], count, out);
+        } else {
+            sbt_attempt attempt = field == SBT_FIELD_timestamp     ? SBT_TRY_DELTA
+                                  : field == SBT_FIELD_correlation ? SBT_TRY_BOTH
+                                                                   : SBT_TRY_OFFSET;
+            sbt_column_encode(e, e->columns[field], count, attempt, field == SBT_FIELD_name ? &e->keys : NULL, out);
         }
     }
 }
@@ -181,34 +193,23 @@ put_positions(const tsm_sbt_position *positions, size_t count, sbt_buffer *out)
     }
 }
 
-static sbt_block_head
-make_head(const tsm_batch *batch, uint64_t first_event)
-{
-    sbt_block_head head = { .count = (uint32_t)batch->count,
-                            .extension_count = (uint32_t)batch->extension_count,
-                            .first_event = first_event };
-    if (batch->count > 0) {
-        head.begin_ns = batch->events[0].timestamp;
-        head.last_ns = batch->events[batch->count - 1].timestamp;
-    }
-    for (size_t i = 0; i < batch->count; i++) {
-        uint64_t end = batch->events[i].timestamp + batch->events[i].duration;
-        end = end < batch->events[i].timestamp ? UINT64_MAX : end;
-        head.end_ns = end > head.end_ns ? end : head.end_ns;
-    }
-    return head;
-}
-
-void
+tsm_status
 sbt_block_encode(sbt_encoder *e, const tsm_batch *batch, uint64_t first_event, const tsm_sbt_position *positions,
                  size_t position_count, sbt_buffer *out)
 {
-    sbt_block_head head = make_head(batch, first_event);
+    uint64_t differences[8] = { 0 };
+    bool sorted;
+    sbt_block_head head = look_over(batch, differences, &sorted);
+    if (!sorted) {
+        return TSM_E_ARG;
+    }
+    head.first_event = first_event;
     sbt_put(out, &head, sizeof head);
     sbt_put_u8(out, SBT_FIELDS);
-    put_events(e, batch->events, batch->count, out);
+    put_events(e, batch->events, batch->count, differences, out);
     if (batch->extension_count > 0) {
         put_extensions(e, batch, out);
     }
     put_positions(positions, position_count, out);
+    return TSM_OK;
 }

@@ -36,9 +36,10 @@ struct sbt_encoder {
     sbt_buffer column;      /* composed here, because its size goes before it */
     sbt_keys keys;
     uint64_t values[SBT_COLUMN_MAX]; /* the caller's to gather in */
-    uint64_t residuals[2][SBT_COLUMN_MAX];
+    uint64_t columns[TSM_EVENT_FIELD_COUNT][TSM_SBT_BLOCK_EVENTS]; /* of the block at work */
+    uint64_t deltas[SBT_COLUMN_MAX], indices[SBT_COLUMN_MAX];
     uint64_t dictionary[SBT_DICTIONARY_MAX];
-    uint16_t slots[4 * SBT_DICTIONARY_MAX];
+    uint16_t slots[4096]; /* hash of a residual → place in the dictionary + 1 */
     uint64_t map[SBT_KEYS_MAX];
     uint8_t mapped[SBT_KEYS_MAX];
     uint8_t plane[SBT_COLUMN_MAX], packed_plane[SBT_COLUMN_MAX];

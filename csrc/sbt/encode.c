@@ -7,8 +7,8 @@
 
 /* How residuals would be packed: width bits each, and what is longer patched. */
 typedef struct {
-    unsigned width, longest;
-    size_t bytes;
+    unsigned width;
+    size_t bytes; /* about */
 } plan;
 
 tsm_status
@@ -43,50 +43,52 @@ varint_bytes(uint64_t value)
     return (sbt_bit_length(value | 1) + 6) / 7;
 }
 
+/* What is to be packed: values less base, the longest of which has so many bits. */
+typedef struct {
+    const uint64_t *values;
+    uint64_t base;
+    size_t count;
+    unsigned longest;
+} residuals;
+
+#define SAMPLE_FROM 2048 /* values: above, the lengths of every seventh are counted */
+
 static plan
-make_plan(const uint64_t *residuals, size_t count)
+make_plan(const residuals *r)
 {
     /* Two, because neighbours are often of one length and would wait for each other's store. */
     uint32_t lengths[2][65] = { { 0 } };
-    for (size_t i = 0; i < count; i++) {
-        lengths[i & 1][sbt_bit_length(residuals[i])]++;
+    size_t stride = r->count >= SAMPLE_FROM ? 7 : 1;
+    for (size_t i = 0; i < r->count; i += stride) {
+        lengths[i & 1][sbt_bit_length(r->values[i] - r->base)]++;
     }
-    plan best = { .longest = 64 };
-    for (unsigned i = 0; i <= 64; i++) {
-        lengths[0][i] += lengths[1][i];
-    }
-    while (best.longest > 0 && lengths[0][best.longest] == 0) {
-        best.longest--;
-    }
-    best.width = best.longest;
-    best.bytes = sbt_packed_bytes(count, best.longest);
-    for (unsigned width = best.longest; width-- > 0;) {
+    plan best = { .width = r->longest, .bytes = sbt_packed_bytes(r->count, r->longest) };
+    for (unsigned width = r->longest; width-- > 0;) {
         /* A patch is a gap, nearly always one byte, and the bits above width. */
         size_t patches = 0;
-        for (unsigned length = width + 1; length <= best.longest; length++) {
-            patches += lengths[0][length] * (1 + (length - width + 6) / 7);
+        for (unsigned length = width + 1; length <= r->longest; length++) {
+            patches += (lengths[0][length] + lengths[1][length]) * (1 + (length - width + 6) / 7);
         }
-        size_t bytes = sbt_packed_bytes(count, width) + patches;
+        size_t bytes = sbt_packed_bytes(r->count, width) + patches * stride;
         if (bytes < best.bytes) {
-            best.width = width;
-            best.bytes = bytes;
+            best = (plan){ .width = width, .bytes = bytes };
         }
     }
     return best;
 }
 
 /* Numbers the different residuals in the order of their appearance; false when there are more
- * than most. indices may be residuals. */
+ * than most. */
 static bool
-build_dictionary(sbt_encoder *e, const uint64_t *residuals, size_t count, size_t most, uint64_t *indices,
-                 size_t *entries)
+build_dictionary(sbt_encoder *e, const residuals *r, size_t most, uint64_t *indices, size_t *entries)
 {
     const size_t mask = sizeof e->slots / sizeof *e->slots - 1;
+    const bool small = r->longest <= 12; /* then every residual has a slot of its own */
     size_t used = 0;
     memset(e->slots, 0, sizeof e->slots);
-    for (size_t i = 0; i < count; i++) {
-        uint64_t value = residuals[i];
-        size_t at = (size_t)(value * 0x9e3779b97f4a7c15u >> 40) & mask;
+    for (size_t i = 0; i < r->count; i++) {
+        uint64_t value = r->values[i] - r->base;
+        size_t at = small ? (size_t)value : (size_t)(value * 0x9e3779b97f4a7c15u >> 40) & mask;
         while (e->slots[at] != 0 && e->dictionary[e->slots[at] - 1] != value) {
             at = (at + 1) & mask;
         }
@@ -105,117 +107,117 @@ build_dictionary(sbt_encoder *e, const uint64_t *residuals, size_t count, size_t
 }
 
 static void
-put_patches(const uint64_t *residuals, size_t count, unsigned width, sbt_buffer *out)
+put_bits(const residuals *r, unsigned width, sbt_buffer *out)
 {
-    size_t last = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint64_t high = residuals[i] >> width;
-        if (high != 0) {
-            sbt_put_varint(out, i - last);
-            sbt_put_varint(out, high);
-            last = i;
-        }
-    }
-}
-
-static void
-put_bits(const uint64_t *residuals, size_t count, const plan *p, sbt_buffer *out)
-{
-    size_t bytes = sbt_packed_bytes(count, p->width);
-    sbt_put_u8(out, (uint8_t)p->width);
-    uint8_t *at = sbt_buffer_room(out, bytes + 8);
+    /* A patch may take two varints. */
+    size_t bytes = sbt_packed_bytes(r->count, width);
+    uint8_t *at = sbt_buffer_room(out, 1 + bytes + 8 + 2 * TSM_VARINT_MAX * r->count);
     if (at == NULL) {
         return;
     }
-    sbt_pack(residuals, count, p->width, at);
-    out->size += bytes;
-    if (p->longest > p->width) {
-        put_patches(residuals, count, p->width, out);
+    *at++ = (uint8_t)width;
+    sbt_pack(r->values, r->count, width, r->base, at);
+    at += bytes;
+    for (size_t i = 0, last = 0; i < r->count && r->longest > width; i++) {
+        uint64_t high = (r->values[i] - r->base) >> width;
+        if (high != 0) {
+            at += tsm_put_varint(at, i - last);
+            at += tsm_put_varint(at, high);
+            last = i;
+        }
     }
+    out->size = (size_t)(at - out->data);
 }
 
 /* Each byte of the residuals apart, so that noise in the low ones does not spoil the codes of the
  * high ones: zstd has one Huffman table per frame. */
 static void
-put_planes(sbt_encoder *e, const uint64_t *residuals, size_t count, unsigned longest, sbt_buffer *out)
+put_planes(sbt_encoder *e, const residuals *r, sbt_buffer *out)
 {
-    unsigned planes = (longest + 7) / 8;
+    unsigned planes = (r->longest + 7) / 8;
     sbt_put_u8(out, (uint8_t)planes);
     for (unsigned plane = 0; plane < planes; plane++) {
-        for (size_t i = 0; i < count; i++) {
-            e->plane[i] = (uint8_t)(residuals[i] >> 8 * plane);
+        for (size_t i = 0; i < r->count; i++) {
+            e->plane[i] = (uint8_t)((r->values[i] - r->base) >> 8 * plane);
         }
-        size_t bytes = sbt_zstd_encode(e->zstd, e->plane, count, e->packed_plane);
-        sbt_put_varint(out, bytes == 0 ? count : bytes);
-        sbt_put(out, bytes == 0 ? e->plane : e->packed_plane, bytes == 0 ? count : bytes);
+        size_t bytes = sbt_zstd_encode(e->zstd, e->plane, r->count, e->packed_plane);
+        sbt_put_varint(out, bytes == 0 ? r->count : bytes);
+        sbt_put(out, bytes == 0 ? e->plane : e->packed_plane, bytes == 0 ? r->count : bytes);
     }
 }
 
 static void
-fill_keys(sbt_keys *keys, const uint64_t *residuals, size_t count, unsigned longest)
+fill_keys(sbt_keys *keys, const residuals *r)
 {
     uint16_t most = 0;
     keys->count = 0;
-    if (longest > sbt_bit_length(SBT_KEYS_MAX - 1)) {
+    if (r->longest > sbt_bit_length(SBT_KEYS_MAX - 1)) {
         return;
     }
-    for (size_t i = 0; i < count; i++) {
-        keys->key[i] = (uint16_t)residuals[i];
+    for (size_t i = 0; i < r->count; i++) {
+        keys->key[i] = (uint16_t)(r->values[i] - r->base);
         most = keys->key[i] > most ? keys->key[i] : most;
     }
     keys->count = most + 1u;
 }
 
+/* Replaces residuals by their places in a list of the different ones, if that is shorter. */
+static bool
+put_dictionary(sbt_encoder *e, residuals *r, plan *p, sbt_buffer *out)
+{
+    size_t entries = 0, bits = p->bytes == 0 ? 0 : (p->bytes * 8 - 1) / r->count;
+    size_t most = bits >= 10 ? SBT_DICTIONARY_MAX : (size_t)1 << bits;
+    if (most < 2 || !build_dictionary(e, r, most, e->indices, &entries)) {
+        return false;
+    }
+    unsigned width = sbt_bit_length(entries - 1);
+    size_t bytes = sbt_packed_bytes(r->count, width), list = varint_bytes(entries);
+    for (size_t i = 0; i < entries; i++) {
+        list += varint_bytes(e->dictionary[i]);
+    }
+    if (list + bytes >= p->bytes) {
+        return false;
+    }
+    sbt_put_varint(out, entries);
+    for (size_t i = 0; i < entries; i++) {
+        sbt_put_varint(out, e->dictionary[i]);
+    }
+    *r = (residuals){ .values = e->indices, .count = r->count, .longest = width };
+    *p = (plan){ .width = width, .bytes = bytes };
+    return true;
+}
+
 #define PLANES_FROM 64 /* bytes: below, a frame's own header eats the gain */
 
-/* What goes behind the transform's parameters; *coding gets its flags. */
+/* What goes behind the transform's parameters; the byte at coding gets its flags. */
 static void
-put_stream(sbt_encoder *e, uint64_t *residuals, size_t count, plan p, sbt_keys *keys, size_t coding,
-           sbt_buffer *out)
+put_stream(sbt_encoder *e, residuals r, plan p, sbt_keys *keys, size_t coding, sbt_buffer *out)
 {
-    uint64_t *indices = residuals == e->residuals[0] ? e->residuals[1] : e->residuals[0];
-    size_t entries = 0;
-    size_t most = p.width > 11 ? SBT_DICTIONARY_MAX : ((size_t)1 << p.width) / 2;
-    if (p.width >= 2 && build_dictionary(e, residuals, count, most, indices, &entries)) {
-        plan by_index = { .width = sbt_bit_length(entries - 1), .longest = sbt_bit_length(entries - 1) };
-        size_t list = varint_bytes(entries);
-        for (size_t i = 0; i < entries; i++) {
-            list += varint_bytes(e->dictionary[i]);
-        }
-        by_index.bytes = sbt_packed_bytes(count, by_index.width);
-        if (list + by_index.bytes < p.bytes) {
-            out->data[coding] |= SBT_DICTIONARY;
-            sbt_put_varint(out, entries);
-            for (size_t i = 0; i < entries; i++) {
-                sbt_put_varint(out, e->dictionary[i]);
-            }
-            residuals = indices;
-            p = by_index;
-        }
-    }
+    uint8_t flags = put_dictionary(e, &r, &p, out) ? SBT_DICTIONARY : 0;
     if (keys != NULL) {
-        fill_keys(keys, residuals, count, p.longest);
+        fill_keys(keys, &r);
     }
+    size_t before = out->size;
     if (e->zstd != NULL && p.bytes >= PLANES_FROM) {
-        size_t before = out->size;
-        put_planes(e, residuals, count, p.longest, out);
-        if (out->failed || out->size - before < p.bytes) {
-            if (!out->failed) {
-                out->data[coding] |= SBT_PLANES;
-            }
-            return;
-        }
-        out->size = before;
+        flags |= SBT_PLANES;
+        put_planes(e, &r, out);
     }
-    put_bits(residuals, count, &p, out);
+    if (!(flags & SBT_PLANES) || out->size - before >= p.bytes) {
+        flags &= (uint8_t)~SBT_PLANES;
+        out->size = before;
+        put_bits(&r, p.width, out);
+    }
+    if (!out->failed) {
+        out->data[coding] |= flags;
+    }
 }
 
 typedef struct {
     uint64_t low, high;
 } range;
 
-static range
-find_range(const uint64_t *values, size_t count)
+static inline __attribute__((always_inline)) range
+range_of(const uint64_t *values, size_t count)
 {
     range r = { values[0], values[0] };
     for (size_t i = 1; i < count; i++) {
@@ -225,76 +227,98 @@ find_range(const uint64_t *values, size_t count)
     return r;
 }
 
-/* Differences to the value before, less the smallest; or, where some are negative, zigzag. */
-static uint8_t
-make_deltas(const uint64_t *values, size_t count, uint64_t *residuals, uint64_t *base)
+/* The smallest and the largest of the differences, as signed numbers. */
+static inline __attribute__((always_inline)) range
+subtract(const uint64_t *restrict values, size_t count, uint64_t *restrict deltas)
 {
-    int64_t smallest = INT64_MAX;
+    int64_t low = INT64_MAX, high = INT64_MIN;
     for (size_t i = 1; i < count; i++) {
         int64_t delta = (int64_t)(values[i] - values[i - 1]);
-        residuals[i] = (uint64_t)delta;
-        smallest = delta < smallest ? delta : smallest;
+        deltas[i] = (uint64_t)delta;
+        low = delta < low ? delta : low;
+        high = delta > high ? delta : high;
     }
-    residuals[0] = 0;
-    if (smallest >= 0) {
-        *base = (uint64_t)smallest;
-        for (size_t i = 1; i < count; i++) {
-            residuals[i] -= (uint64_t)smallest;
-        }
-        return SBT_DELTA;
-    }
-    *base = 0;
-    for (size_t i = 1; i < count; i++) {
-        residuals[i] = tsm_zigzag((int64_t)residuals[i]);
-    }
-    return SBT_ZIGZAG;
+    return (range){ (uint64_t)low, (uint64_t)high };
 }
 
-static void
-put_constant(uint64_t value, sbt_buffer *out)
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static range
+range_of_avx2(const uint64_t *values, size_t count)
 {
-    sbt_put_u8(out, SBT_CONSTANT);
-    sbt_put_varint(out, value);
+    return range_of(values, count);
+}
+
+__attribute__((target("avx2"))) static range
+subtract_avx2(const uint64_t *values, size_t count, uint64_t *deltas)
+{
+    return subtract(values, count, deltas);
+}
+#define FASTEST(name, ...) (__builtin_cpu_supports("avx2") ? name##_avx2(__VA_ARGS__) : name(__VA_ARGS__))
+#else
+#define FASTEST(name, ...) name(__VA_ARGS__)
+#endif
+
+static residuals
+less_smallest(const uint64_t *values, size_t count)
+{
+    range r = FASTEST(range_of, values, count);
+    return (residuals){ values, r.low, count, sbt_bit_length(r.high - r.low) };
+}
+
+/* Differences to the value before, less the smallest; or, where some are negative, zigzag. */
+static residuals
+make_deltas(const uint64_t *values, size_t count, uint64_t *deltas, uint8_t *transform)
+{
+    range r = FASTEST(subtract, values, count, deltas);
+    uint64_t all = 0;
+    if ((int64_t)r.low >= 0) {
+        *transform = SBT_DELTA;
+        deltas[0] = r.low;
+        return (residuals){ deltas, r.low, count, sbt_bit_length(r.high - r.low) };
+    }
+    *transform = SBT_ZIGZAG;
+    deltas[0] = 0;
+    for (size_t i = 1; i < count; i++) {
+        deltas[i] = tsm_zigzag((int64_t)deltas[i]);
+        all |= deltas[i];
+    }
+    return (residuals){ deltas, 0, count, sbt_bit_length(all) };
 }
 
 static void
 put_column(sbt_encoder *e, const uint64_t *values, size_t count, sbt_attempt attempt, sbt_keys *keys,
            sbt_buffer *out)
 {
-    range r = count == 0 ? (range){ 0, 0 } : find_range(values, count);
-    if (r.low == r.high) {
-        if (keys != NULL) {
-            keys->count = 0;
-        }
-        put_constant(r.low, out);
-        return;
-    }
-    plan by_offset = { .bytes = SIZE_MAX }, by_delta = { .bytes = SIZE_MAX };
-    uint64_t step = 0;
-    uint8_t delta = SBT_DELTA;
+    residuals by_offset = { 0 }, by_delta = { 0 };
+    plan offset_plan = { .bytes = SIZE_MAX }, delta_plan = { .bytes = SIZE_MAX };
+    uint8_t transform = SBT_OFFSET;
     if (attempt & SBT_TRY_OFFSET) {
-        for (size_t i = 0; i < count; i++) {
-            e->residuals[0][i] = values[i] - r.low;
-        }
-        by_offset = make_plan(e->residuals[0], count);
+        by_offset = less_smallest(values, count);
+        offset_plan = make_plan(&by_offset);
     }
     if (attempt & SBT_TRY_DELTA) {
-        delta = make_deltas(values, count, e->residuals[1], &step);
-        by_delta = make_plan(e->residuals[1], count);
+        by_delta = make_deltas(values, count, e->deltas, &transform);
+        delta_plan = make_plan(&by_delta);
     }
     size_t coding = out->size;
-    if (by_offset.bytes <= by_delta.bytes) {
+    if (offset_plan.bytes <= delta_plan.bytes) {
         sbt_put_u8(out, SBT_OFFSET);
-        sbt_put_varint(out, r.low);
-        put_stream(e, e->residuals[0], count, by_offset, keys, coding, out);
+        sbt_put_varint(out, by_offset.base);
+        put_stream(e, by_offset, offset_plan, keys, coding, out);
         return;
     }
-    sbt_put_u8(out, delta);
-    sbt_put_varint(out, values[0] - step);
-    if (delta == SBT_DELTA) {
-        sbt_put_varint(out, step);
+    sbt_put_u8(out, transform);
+    sbt_put_varint(out, values[0] - by_delta.base);
+    if (transform == SBT_DELTA) {
+        sbt_put_varint(out, by_delta.base);
     }
-    put_stream(e, e->residuals[1], count, by_delta, keys, coding, out);
+    put_stream(e, by_delta, delta_plan, keys, coding, out);
+}
+
+static bool
+all_equal(const uint64_t *values, size_t count)
+{
+    return count < 2 || memcmp(values, values + 1, (count - 1) * sizeof *values) == 0;
 }
 
 static void
@@ -310,8 +334,16 @@ sbt_column_encode(sbt_encoder *e, const uint64_t *values, size_t count, sbt_atte
                   sbt_buffer *out)
 {
     e->column.size = 0;
-    e->column.failed = sbt_buffer_room(&e->column, 64) == NULL;
-    put_column(e, values, count, attempt, keys, &e->column);
+    e->column.failed = false;
+    if (all_equal(values, count)) {
+        sbt_put_u8(&e->column, SBT_CONSTANT);
+        sbt_put_varint(&e->column, count == 0 ? 0 : values[0]);
+        if (keys != NULL) {
+            keys->count = 0;
+        }
+    } else {
+        put_column(e, values, count, attempt, keys, &e->column);
+    }
     put_sized(out, &e->column);
 }
 
@@ -356,10 +388,9 @@ void
 sbt_column_encode_mapped(sbt_encoder *e, const uint64_t *values, size_t count, sbt_buffer *out)
 {
     size_t keys = e->keys.count;
-    range r = find_range(values, count);
-    unsigned width = sbt_bit_length(r.high - r.low);
-    size_t misses = keys == 0 || keys > count ? count : build_map(e, values, count, r.low);
-    if (misses > 16 + count / 16 || keys * width / 8 + misses * (1 + varint_bytes(r.high)) >= count * width / 8) {
+    size_t misses = keys == 0 || keys > count ? count : build_map(e, values, count, values[0]);
+    /* Most of a map's cost is its misses; what it saves is at least about a bit per value. */
+    if (misses > 16 + count / 16 || keys + 4 * misses >= count) {
         sbt_column_encode(e, values, count, SBT_TRY_OFFSET, NULL, out);
         return;
     }

@@ -165,8 +165,9 @@ void sbt_table_encode(sbt_encoder *encoder, const tsm_tables *tables, unsigned t
 tsm_status sbt_table_decode(tsm_tables *tables, const sbt_section *section, const uint8_t *payload,
                             tsm_error *err);
 
-void sbt_block_encode(sbt_encoder *encoder, const tsm_batch *batch, uint64_t first_event,
-                      const tsm_sbt_position *positions, size_t position_count, sbt_buffer *out);
+/* TSM_E_ARG: the events are not sorted. */
+tsm_status sbt_block_encode(sbt_encoder *encoder, const tsm_batch *batch, uint64_t first_event,
+                            const tsm_sbt_position *positions, size_t position_count, sbt_buffer *out);
 
 typedef struct {
     sbt_block_head head;

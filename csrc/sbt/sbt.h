@@ -12,6 +12,10 @@
 #include "base/status.h"
 #include "trace/trace.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define TSM_SBT_BLOCK_EVENTS 4096
 
 /* How far a block (and all before it) got in the slots of one producer thread. Written inside
@@ -136,5 +140,9 @@ TSM_NODISCARD tsm_status tsm_sbt_reader_cursor(tsm_sbt_reader *reader, uint64_t 
 
 /* Resume and close in one: makes a file whose writer died whole. */
 TSM_NODISCARD tsm_status tsm_sbt_repair(const char *path, tsm_error *err);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -149,11 +149,6 @@ check_batch(const tsm_batch *batch, tsm_error *err)
         return tsm_fail(err, TSM_E_LIMIT, 0, "a block holds up to %d events and %u extensions, not %zu and %zu",
                         TSM_SBT_BLOCK_EVENTS, SBT_COLUMN_MAX, batch->count, batch->extension_count);
     }
-    for (size_t i = 1; i < batch->count; i++) {
-        if (batch->events[i].timestamp < batch->events[i - 1].timestamp) {
-            return tsm_fail(err, TSM_E_ARG, 0, "event %zu of a block is earlier than the one before it", i);
-        }
-    }
     for (size_t i = 0; i < batch->extension_count; i++) {
         if (batch->extension_rows[i] >= batch->count
             || (i > 0 && batch->extension_rows[i] < batch->extension_rows[i - 1])) {
@@ -196,7 +191,10 @@ write_block(tsm_sbt_writer *w, const tsm_batch *batch, const tsm_sbt_position *p
         return status;
     }
     begin_section(w);
-    sbt_block_encode(w->encoder, batch, w->chain.totals.event_count, positions, position_count, &w->buffer);
+    status = sbt_block_encode(w->encoder, batch, w->chain.totals.event_count, positions, position_count, &w->buffer);
+    if (status != TSM_OK) {
+        return tsm_fail(err, status, 0, "the events of a block are not sorted by timestamp");
+    }
     if (sbt_chain_reserve(&w->chain, position_count) != TSM_OK) {
         return tsm_fail(err, TSM_E_NOMEM, 0, "no memory to write a block");
     }
@@ -264,19 +262,19 @@ collect(tsm_sbt_writer *w, const tsm_batch *batch, size_t i, size_t *extension, 
     return TSM_OK;
 }
 
-/* Whole sorted blocks are encoded where they lie. */
-static bool
-is_ready(const tsm_sbt_writer *w, const tsm_batch *batch, size_t at)
+/* From event at up to where a block is full. */
+static tsm_status
+collect_some(tsm_sbt_writer *w, const tsm_batch *batch, size_t *at, size_t *extension, tsm_error *err)
 {
-    if (w->event_count > 0 || batch->extension_count > 0 || batch->count - at < TSM_SBT_BLOCK_EVENTS) {
-        return false;
+    tsm_status status;
+    do {
+        status = collect(w, batch, *at, extension, err);
+        *at += status == TSM_OK;
+    } while (status == TSM_OK && *at < batch->count && w->event_count < TSM_SBT_BLOCK_EVENTS);
+    if (status == TSM_OK && w->event_count == TSM_SBT_BLOCK_EVENTS) {
+        status = write_collected(w, err);
     }
-    for (size_t i = at + 1; i < at + TSM_SBT_BLOCK_EVENTS; i++) {
-        if (batch->events[i].timestamp < batch->events[i - 1].timestamp) {
-            return false;
-        }
-    }
-    return true;
+    return status;
 }
 
 tsm_status
@@ -284,19 +282,15 @@ tsm_sbt_writer_append(tsm_sbt_writer *w, const tsm_batch *batch, tsm_error *err)
 {
     size_t extension = 0;
     for (size_t i = 0; i < batch->count;) {
-        tsm_status status;
-        if (is_ready(w, batch, i)) {
+        tsm_status status = TSM_E_ARG;
+        if (w->event_count == 0 && batch->extension_count == 0 && batch->count - i >= TSM_SBT_BLOCK_EVENTS) {
+            /* Encoded where it lies, if it is sorted. */
             tsm_batch block = { .events = batch->events + i, .count = TSM_SBT_BLOCK_EVENTS };
             status = write_block(w, &block, NULL, 0, err);
-            i += TSM_SBT_BLOCK_EVENTS;
-        } else {
-            /* Up to where a block ends, so that is_ready is asked once per block. */
-            do {
-                status = collect(w, batch, i++, &extension, err);
-            } while (status == TSM_OK && i < batch->count && w->event_count < TSM_SBT_BLOCK_EVENTS);
-            if (status == TSM_OK && w->event_count == TSM_SBT_BLOCK_EVENTS) {
-                status = write_collected(w, err);
-            }
+            i += status == TSM_OK ? TSM_SBT_BLOCK_EVENTS : 0;
+        }
+        if (status == TSM_E_ARG) {
+            status = collect_some(w, batch, &i, &extension, err);
         }
         if (status != TSM_OK) {
             return status;

@@ -10,6 +10,10 @@
 #include "base/status.h"
 #include "trace/event.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* ---- Tables ------------------------------------------------------------------------------
  *
  * A table is a list of rows; a row is one u64 per column, or, in the text tables, bytes.
@@ -276,5 +280,9 @@ tsm_event_overlaps(const tsm_event *event, uint64_t begin, uint64_t end)
  * afterwards tells where each sorted event came from. Sorted input costs one pass. */
 TSM_NODISCARD tsm_status tsm_events_sort(tsm_event *events, size_t count, uint32_t *extension_rows,
                                          tsm_extension *extensions, size_t extension_count);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -3,10 +3,12 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 
 #include "capture/capture.h"
 #include "capture/drain.h"
+#include "tracesmith/tracesmith.h"
 #include "trace_check.h"
 
 #define LIMIT 4000000
@@ -283,6 +285,117 @@ program_and_drain_may_both_be_killed(void)
     }
 }
 
+/* ---- Every instruction ------------------------------------------------------------------- */
+
+/* Few events in a spool so small that chunks are sealed, handed over and reused all the time. */
+static void
+run_traced_program(void)
+{
+    tsm_run *run;
+    tsm_error err;
+    tsm_run_config config = { .directory = folder, .output = path, .buffer_bytes = UINT64_C(1) << 18,
+                              .policy = TSM_RING_DROP_OLDEST, .block_limit_ms = 1 };
+    CHECK(tsm_run_create(&config, &run, &err) == TSM_OK);
+    CHECK(tsm_ring_attach(run, &err) == TSM_OK);
+    tsm_run_set_state(run, TSM_RUN_ACTIVE);
+    for (uint64_t i = 1; i <= 6000; i++) {
+        tsm_emit(&(tsm_event){ .timestamp = i, .correlation = i, .type = TSM_EVENT_MARKER });
+        shared->acknowledged = i;
+    }
+    ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+    raise(SIGSTOP);
+    for (uint64_t i = 6001;; i++) {
+        char name[16];
+        int size = snprintf(name, sizeof name, "n%d", (int)i);
+        tsm_extension extension = { .count = 1 };
+        tsm_event event = { .timestamp = i, .correlation = i, .type = TSM_EVENT_MARKER };
+        event.name = i % 50 == 0 ? tsm_name(name, (size_t)size) : 1;
+        CHECK(i % 3 == 0 ? tsm_emit_extended(&event, &extension, 1) : tsm_emit(&event));
+        shared->acknowledged = i;
+    }
+}
+
+/* Steps the program through so many instructions, then kills it. */
+static void
+step_and_kill(pid_t child, uint64_t steps)
+{
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && WIFSTOPPED(status));
+    for (uint64_t i = 0; i < steps; i++) {
+        CHECK(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL) == 0);
+        CHECK(waitpid(child, &status, 0) == child && WIFSTOPPED(status));
+    }
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+}
+
+static void
+a_kill_between_any_two_instructions_loses_nothing_that_was_emitted(void)
+{
+    for (uint64_t steps = 0; steps < 7000; steps += steps < 300 ? 7 : 113) {
+        prepare();
+        pid_t child = fork();
+        if (child == 0) {
+            run_traced_program();
+        }
+        step_and_kill(child, steps);
+        uint64_t acknowledged = shared->acknowledged;
+        shared->stop = true;
+        pid_t drain = start_drain(false);
+        int status;
+        waitpid(drain, &status, 0);
+        CHECK_EQUAL(status, 0);
+        file_contents all = read_file(path, seen, LIMIT);
+        CHECK(!all.repeated);
+        /* The newest are there, the older ones were dropped and counted: to the event. */
+        CHECK(all.emitted == acknowledged || all.emitted == acknowledged + 1);
+        CHECK(all.highest == acknowledged || all.highest == acknowledged + 1);
+        CHECK_EQUAL(all.delivered, all.events);
+        CHECK_EQUAL(all.emitted, all.delivered + all.dropped);
+        char command[128];
+        snprintf(command, sizeof command, "rm -rf %s", folder);
+        CHECK(system(command) == 0);
+        unlink(path);
+    }
+}
+
+static void
+under_the_block_policy_a_killed_drain_does_not_hang_the_program(void)
+{
+    prepare();
+    tsm_run *run;
+    tsm_error err;
+    tsm_run_config config = { .directory = folder, .output = path, .buffer_bytes = UINT64_C(1) << 20,
+                              .policy = TSM_RING_BLOCK, .block_limit_ms = 300 };
+    CHECK(tsm_run_create(&config, &run, &err) == TSM_OK);
+    CHECK(tsm_ring_attach(run, &err) == TSM_OK);
+    tsm_run_set_state(run, TSM_RUN_ACTIVE);
+    pid_t drain = start_drain(false);
+    kill(drain, SIGKILL);
+    waitpid(drain, NULL, 0);
+    uint64_t taken = 0, begin = tsm_clock_ns();
+    for (int i = 0; i < 200000; i++) {
+        taken += tsm_emit_now(&(tsm_event){ .type = TSM_EVENT_MARKER });
+    }
+    CHECK(tsm_clock_ns() - begin < 3000000000u);
+    CHECK(tsm_run_fell_back(run));
+    shared->stop = true;
+    drain = start_drain(true);
+    int status;
+    waitpid(drain, &status, 0);
+    CHECK_EQUAL(status, 0);
+    file_contents all = read_file(path, NULL, 0);
+    CHECK_EQUAL(all.events, taken);
+    CHECK_EQUAL(all.emitted, 200000);
+    CHECK_EQUAL(all.dropped, 200000 - taken);
+    tsm_ring_detach();
+    tsm_run_close(run);
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    CHECK(system(command) == 0);
+    unlink(path);
+}
+
 static void
 on_orphan(void *context, const char *spool_directory, const char *output)
 {
@@ -322,6 +435,8 @@ static const unit_test tests[] = {
     UNIT(a_living_program_is_not_recovered_from),
     UNIT(a_killed_drain_is_succeeded_without_loss_or_repetition),
     UNIT(program_and_drain_may_both_be_killed),
+    UNIT(a_kill_between_any_two_instructions_loses_nothing_that_was_emitted),
+    UNIT(under_the_block_policy_a_killed_drain_does_not_hang_the_program),
     UNIT(a_dead_run_is_found_by_name),
 };
 

@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -270,7 +271,7 @@ a_forked_child_has_a_spool_of_its_own(void)
     end();
 }
 
-static volatile bool go_on;
+static _Atomic bool go_on;
 
 static void *
 emit_until_told(void *argument)

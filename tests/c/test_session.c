@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -331,6 +332,126 @@ a_full_disk_costs_events_but_not_the_program(void)
     CHECK_EQUAL(status, 0);
 }
 
+/* A spool on a file system too small for it: never a SIGBUS, every refusal counted. */
+static void
+a_full_file_system_under_the_spool_is_a_counted_refusal(void)
+{
+    char mount_point[64];
+    snprintf(mount_point, sizeof mount_point, "/tmp/tsm-tiny-%d", (int)getpid());
+    CHECK(mkdir(mount_point, 0700) == 0);
+    if (mount("tmpfs", mount_point, "tmpfs", 0, "size=2m") != 0) {
+        fprintf(stderr, "skipped: cannot mount a tmpfs here\n");
+        rmdir(mount_point);
+        return;
+    }
+    tsm_session_config config = tsm_session_config_default();
+    tsm_session *session;
+    tsm_error err = { 0 };
+    config.output = "/tmp/tsm-tiny.sbt";
+    config.spool_parent = mount_point;
+    config.policy = TSM_DROP_NEWEST;
+    CHECK(tsm_session_start(&config, &session, &err) == TSM_OK);
+    uint64_t taken = 0;
+    for (int i = 0; i < 300000; i++) {
+        taken += tsm_emit_now(&(tsm_event){ .type = TSM_EVENT_MARKER });
+    }
+    for (int i = 0; i < 100000; i++) { /* and names, until their log finds no room either */
+        char name[100];
+        int size = snprintf(name, sizeof name, "%090d", i);
+        CHECK(tsm_name(name, (size_t)size) != 0);
+    }
+    tsm_session_stats stats = stop(session);
+    CHECK_EQUAL(stats.emitted, 300000);
+    CHECK_EQUAL(stats.delivered, taken);
+    CHECK(stats.names_refused > 0 && taken > 0);
+    CHECK(umount(mount_point) == 0);
+    rmdir(mount_point);
+    unlink("/tmp/tsm-tiny.sbt");
+}
+
+static void *
+emit_one(void *argument)
+{
+    *(bool *)argument = tsm_emit_now(&(tsm_event){ .type = TSM_EVENT_MARKER });
+    usleep(200000); /* all at once */
+    return NULL;
+}
+
+static void
+thousands_of_threads_are_served(void)
+{
+    enum { THREADS = 3000 };
+    static pthread_t threads[THREADS];
+    static bool taken[THREADS];
+    tsm_session *session = start_with(TSM_DROP_NEWEST, 0);
+    pthread_attr_t small;
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 65536);
+    uint64_t started = 0;
+    while (started < THREADS && pthread_create(&threads[started], &small, emit_one, &taken[started]) == 0) {
+        started++;
+    }
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < started; i++) {
+        pthread_join(threads[i], NULL);
+        sum += taken[i];
+    }
+    CHECK(started > 1000);
+    tsm_session_stats stats = stop(session);
+    CHECK_EQUAL(stats.emitted, started);
+    CHECK_EQUAL(stats.delivered, sum);
+    CHECK_EQUAL(stats.dropped, 0);
+    unlink(path);
+}
+
+/* A vfork child borrows the parent's memory until it execs; a child of _Fork runs no handlers. */
+static void
+vfork_and_exec_and_bare_forks_do_no_harm(void)
+{
+    tsm_session *session = start_with(TSM_BLOCK, 0);
+    CHECK(tsm_emit_now(&(tsm_event){ .type = TSM_EVENT_MARKER }));
+    for (int i = 0; i < 10; i++) {
+        pid_t child = vfork();
+        if (child == 0) {
+            execl("/bin/true", "true", (char *)NULL);
+            _exit(1);
+        }
+        int status;
+        CHECK(waitpid(child, &status, 0) == child && status == 0);
+        child = _Fork();
+        if (child == 0) {
+            _exit(tsm_emit_now(&(tsm_event){ .type = TSM_EVENT_MARKER }) ? 0 : 1);
+        }
+        CHECK(waitpid(child, &status, 0) == child && status == 0);
+        CHECK(tsm_emit_now(&(tsm_event){ .type = TSM_EVENT_MARKER }));
+    }
+    tsm_session_stats stats = stop(session);
+    CHECK_EQUAL(stats.delivered, 21);
+    CHECK_EQUAL(stats.emitted, 21);
+    unlink(path);
+}
+
+static void
+ten_million_names_end_in_overflow_and_not_in_tears(void)
+{
+    tsm_session *session = start_with(TSM_BLOCK, UINT64_C(4) << 20);
+    uint32_t overflow = 0;
+    for (int i = 0; i < 10000000; i++) {
+        char name[24];
+        int size = snprintf(name, sizeof name, "%d", i);
+        uint32_t id = tsm_name(name, (size_t)size);
+        overflow += id == 1;
+        if (i % 1000 == 0) {
+            CHECK(tsm_emit_now(&(tsm_event){ .type = TSM_EVENT_MARKER, .name = id }));
+        }
+    }
+    tsm_session_stats stats = stop(session);
+    CHECK_EQUAL(stats.names_refused, overflow);
+    CHECK(overflow > 9000000);
+    CHECK_EQUAL(stats.delivered, 10000);
+    unlink(path);
+}
+
 static void
 an_output_that_cannot_be_is_an_error_with_a_cause(void)
 {
@@ -363,6 +484,10 @@ static const unit_test tests[] = {
     UNIT(children_are_in_the_same_file),
     UNIT(a_child_that_emits_across_the_stop_is_counted_exactly),
     UNIT(a_full_disk_costs_events_but_not_the_program),
+    UNIT(a_full_file_system_under_the_spool_is_a_counted_refusal),
+    UNIT(thousands_of_threads_are_served),
+    UNIT(vfork_and_exec_and_bare_forks_do_no_harm),
+    UNIT(ten_million_names_end_in_overflow_and_not_in_tears),
     UNIT(an_output_that_cannot_be_is_an_error_with_a_cause),
 };
 

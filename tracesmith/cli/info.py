@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,10 @@ def show_system(output: Any) -> dict[str, Any]:
         "platform": tracesmith.detect_platform().name,
         "zstd": bool(_core.zstd_available()),
         "libunwind": False,
-        "orphaned": [output for _, output in _capture.orphans()],
+        "orphaned": [
+            {"file": file, "buffers": folder, "recoverable": os.path.exists(file)}
+            for folder, file in _capture.orphans()
+        ],
     }
     output.heading(f"TraceSmith {VERSION}")
     output.fields(
@@ -58,9 +62,15 @@ def show_system(output: Any) -> dict[str, Any]:
             ("native stacks", "not in this build"),
         ]
     )
-    for path in data["orphaned"]:
-        output.line(f"  its run died: {printable(path)}; `tracesmith-cli repair` takes in what is left of it")
+    for orphan in data["orphaned"]:
+        output.line("  " + printable(orphan_line(orphan)))
     return data
+
+
+def orphan_line(orphan: dict[str, Any]) -> str:
+    if orphan["recoverable"]:
+        return f"{orphan['file']}: its run died; `tracesmith-cli repair` takes in what is left of it"
+    return f"{orphan['buffers']}: of a dead run whose file is gone; remove the folder"
 
 
 def describe(trace: Trace, path: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     was = state_of(args.file)
-    report = mend(args.file, was)
+    report = mend(args.file)
     with opened(args.file) as trace:
         events = int(trace.info["events"])
     say = args.output_stream.line
@@ -47,12 +47,8 @@ def state_of(path: str) -> str:
             return "cut"
 
 
-def mend(path: str, was: str) -> dict[str, Any]:
+def mend(path: str) -> dict[str, Any]:
     import tracesmith
-    from tracesmith import _capture
 
     with os_errors(path):
-        if was != "cut":
-            return _capture.recover(path)
-        tracesmith.repair(path)  # it was finished once, so its run has left no buffers
-        return {"drained": False, "recovered": 0}
+        return tracesmith.repair(path)

@@ -29,6 +29,8 @@ def os_errors(path: str) -> Iterator[None]:
 
     try:
         yield
+    except BrokenPipeError:
+        raise  # stdout's, not path's
     except FileNotFoundError:
         raise CommandError(f"{path}: there is no such file; check the path") from None
     except IsADirectoryError:

@@ -1,5 +1,7 @@
 /* TraceSmith's C API: record events from any thread into one .sbt file, without locks,
- * allocations or system calls on the way.
+ * allocations or system calls on the way. Reading and writing such files is sbt/sbt.h and
+ * trace/trace.h, included here; their functions are in libtracesmith_trace.a, which the CMake
+ * target TraceSmith::tracesmith links too.
  *
  *     tsm_session_config config = tsm_session_config_default();
  *     config.output = "run.sbt";
@@ -20,7 +22,9 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "sbt/sbt.h"
 #include "trace/event.h"
+#include "trace/trace.h"
 
 #ifdef __cplusplus
 extern "C" {

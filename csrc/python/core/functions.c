@@ -1,29 +1,5 @@
 #include "python/core/state.h"
 
-static PyObject *
-repair(PyObject *module, PyObject *object)
-{
-    PyObject *path, *bytes;
-    tsm_error err = { 0 };
-    tsm_status status;
-    if (!PyUnicode_FSDecoder(object, &path)) {
-        return NULL;
-    }
-    bytes = PyUnicode_EncodeFSDefault(path);
-    if (bytes == NULL) {
-        Py_DECREF(path);
-        return NULL;
-    }
-    Py_BEGIN_ALLOW_THREADS
-    status = tsm_sbt_repair(PyBytes_AS_STRING(bytes), &err);
-    Py_END_ALLOW_THREADS
-    Py_DECREF(bytes);
-    PyObject *done = status == TSM_OK ? Py_NewRef(Py_None)
-                                      : tsm_raise(PyModule_GetState(module), status, &err, path);
-    Py_DECREF(path);
-    return done;
-}
-
 static bool
 is_own(PyArrayObject *taken, PyObject *given)
 {
@@ -64,8 +40,6 @@ zstd_available(PyObject *module, PyObject *unused)
 }
 
 PyMethodDef tsm_functions[] = {
-    {"repair", repair, METH_O,
-     PyDoc_STR("repair($module, path, /)\n--\n\nFinish a file whose writer died: cut the tail, write the index.")},
     {"sort", sort, METH_VARARGS,
      PyDoc_STR("sort($module, events, extensions, rows, /)\n--\n\n"
                "Sort by timestamp, in place and stably; extensions follow their events.")},
