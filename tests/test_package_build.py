@@ -97,6 +97,7 @@ def test_the_installed_header_compiles_as_c_and_cpp(prefix: Path, tmp_path: Path
             "-Werror",
             "-fsyntax-only",
             f"-I{prefix}/include",
+            f"-I{prefix}/include/tracesmith",
             source,
         )
 

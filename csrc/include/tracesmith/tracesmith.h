@@ -12,6 +12,8 @@
  *     tsm_emit_now(&(tsm_event){ .type = TSM_EVENT_MARKER, .name = step });
  *     tsm_session_stop(session, NULL, &error);
  *
+ * Without CMake, give the compiler both include and include/tracesmith.
+ *
  * One session at a time per process. Ids (names, rows) belong to the session they were made in.
  * Also compiles as C++. */
 #ifndef TRACESMITH_TRACESMITH_H
