@@ -226,6 +226,22 @@ def test_annotate_is_a_context_manager_and_a_decorator(session):
     assert outer.timestamp + outer.duration >= inner.timestamp + inner.duration
 
 
+def test_annotate_refuses_what_it_cannot_measure():
+    async def coroutine():
+        pass
+
+    with pytest.raises(TypeError, match="coroutines"):
+        ts.annotate("x")(coroutine)
+    for wrong in ((), (1,), ("a", "b")):
+        with pytest.raises(TypeError):
+            ts.annotate(*wrong)
+    with pytest.raises(TypeError):
+        ts.annotate(label="x")
+    assert ts.annotate(name="x")
+    with pytest.raises(TypeError):
+        ts.annotate("x")(3)
+
+
 def test_one_annotation_serves_recursion_and_threads(session):
     mark = ts.annotate("again")
 

@@ -25,8 +25,13 @@ static pthread_once_t exit_key_once = PTHREAD_ONCE_INIT;
 /* Everything rare is called in tail position, so that the hot path saves no registers. */
 #define COLD __attribute__((noinline, cold))
 
-COLD static bool emit_unready(const tsm_event *event, const tsm_extension *extensions, uint32_t count, bool stamp);
-COLD static bool emit_full(const tsm_event *event, bool stamp);
+/* Where an event's time comes from: itself, the TSC, or the TSC as the end of a range. */
+typedef enum { TIME_GIVEN, TIME_NOW, TIME_RANGE } time_source;
+
+COLD static bool emit_unready(const tsm_event *event, const tsm_extension *extensions, uint32_t count,
+                              time_source source, uint64_t begin);
+COLD static bool emit_inactive(record *r, const tsm_event *event, time_source source, uint64_t begin);
+COLD static bool emit_full(const tsm_event *event, time_source source, uint64_t begin);
 COLD static bool find_room(producer *p);
 
 static inline void
@@ -71,12 +76,6 @@ is_active(const producer *p)
     return __builtin_expect(atomic_load_explicit(p->state, memory_order_relaxed) == TSM_RUN_ACTIVE, 1);
 }
 
-COLD static bool
-emit_inactive(record *r, const tsm_event *event, bool stamp)
-{
-    leave(r);
-    return emit_unready(event, NULL, 0, stamp);
-}
 
 enum { WORD_THREAD = 5, WORD_FLAGS = 7 };
 _Static_assert(offsetof(tsm_event, thread) == WORD_THREAD * 8 && offsetof(tsm_event, timestamp) == 0
@@ -84,22 +83,26 @@ _Static_assert(offsetof(tsm_event, thread) == WORD_THREAD * 8 && offsetof(tsm_ev
                "place() knows the layout");
 
 /* Word by word, because callers have just stored the fields that way: wider loads would wait for
- * those stores to leave the store buffer. ticks: stamp the event with the TSC. */
-static inline void
-place(const producer *p, tsm_event *slot, const tsm_event *event, bool ticks)
+ * those stores to leave the store buffer. */
+__attribute__((always_inline)) static inline void
+place(const producer *p, tsm_event *slot, const tsm_event *event, time_source source, uint64_t begin)
 {
+    const int own = source == TIME_GIVEN ? 0 : source == TIME_NOW ? 1 : 2; /* words that are not copied */
     const uint64_t *from = (const uint64_t *)(const void *)event;
     uint64_t *to = (uint64_t *)(void *)slot;
     uint64_t thread = from[WORD_THREAD];
     thread |= (uint32_t)thread == 0 ? p->thread : 0;
 #pragma GCC unroll 8
-    for (int i = ticks; i < WORD_FLAGS; i++) {
+    for (int i = own; i < WORD_FLAGS; i++) {
         to[i] = i == WORD_THREAD ? thread : from[i];
     }
     /* type, flags and nothing: reserved stays 0 */
-    to[WORD_FLAGS] = (uint32_t)from[WORD_FLAGS] | (ticks ? (uint32_t)TSM_FLAG_TICKS << 16 : 0);
-    if (ticks) {
+    to[WORD_FLAGS] = (uint32_t)from[WORD_FLAGS] | (own > 0 ? (uint32_t)TSM_FLAG_TICKS << 16 : 0);
+    if (source == TIME_NOW) {
         to[0] = tsm_clock_ticks();
+    } else if (source == TIME_RANGE) {
+        to[0] = begin;
+        to[1] = tsm_clock_ticks() - begin;
     }
 }
 
@@ -112,27 +115,26 @@ commit(producer *p, tsm_event *next, uint32_t slots)
     atomic_store_explicit(&p->chunk->committed, committed + slots, memory_order_release);
 }
 
-/* ticks: whether to stamp the event with the TSC. */
 __attribute__((always_inline)) static inline bool
-emit(const tsm_event *event, bool ticks)
+emit(const tsm_event *event, time_source source, uint64_t begin)
 {
     producer *p = self_producer;
     record *r = p->record;
     if (__builtin_expect(r == NULL, 0)) {
-        return emit_unready(event, NULL, 0, ticks);
+        return emit_unready(event, NULL, 0, source, begin);
     }
     if (is_inside(r)) {
         return refuse_nested(r);
     }
     enter(r);
     if (!is_active(p)) {
-        return emit_inactive(r, event, ticks);
+        return emit_inactive(r, event, source, begin);
     }
     tsm_event *slot = p->next;
     if (__builtin_expect(slot == p->end, 0)) {
-        return emit_full(event, ticks);
+        return emit_full(event, source, begin);
     }
-    place(p, slot, event, ticks);
+    place(p, slot, event, source, begin);
     commit(p, slot + 1, 1);
     leave(r);
     return true;
@@ -141,7 +143,7 @@ emit(const tsm_event *event, bool ticks)
 bool
 tsm_ring_emit(const tsm_event *event)
 {
-    return emit(event, false);
+    return emit(event, TIME_GIVEN, 0);
 }
 
 /* Where ticks do not serve as time (the vDSO's clock does), or it is not known yet. */
@@ -150,7 +152,7 @@ emit_by_clock(const tsm_event *event)
 {
     tsm_event stamped = *event;
     if (ring_attachment.uses_ticks) {
-        return emit(event, true);
+        return emit(event, TIME_NOW, 0);
     }
     stamped.timestamp = tsm_clock_ns();
     return tsm_ring_emit(&stamped);
@@ -161,22 +163,46 @@ tsm_ring_emit_now(const tsm_event *event)
 {
     const producer *p = self_producer;
     /* Unregistered threads have 0 here, and register on the slow way. */
-    return __builtin_expect(p->uses_ticks, 1) ? emit(event, true) : emit_by_clock(event);
+    return __builtin_expect(p->uses_ticks, 1) ? emit(event, TIME_NOW, 0) : emit_by_clock(event);
+}
+
+/* The same after find_room; which of the three is not known at compile time here. */
+static void
+place_slowly(const producer *p, tsm_event *slot, const tsm_event *event, time_source source, uint64_t begin)
+{
+    switch (source) {
+    case TIME_GIVEN:
+        place(p, slot, event, TIME_GIVEN, 0);
+        break;
+    case TIME_NOW:
+        place(p, slot, event, TIME_NOW, 0);
+        break;
+    case TIME_RANGE:
+        place(p, slot, event, TIME_RANGE, begin);
+        break;
+    }
 }
 
 /* busy is held, and the chunk is full. */
 COLD static bool
-emit_full(const tsm_event *event, bool ticks)
+emit_full(const tsm_event *event, time_source source, uint64_t begin)
 {
     producer *p = self_producer;
     bool room = find_room(p);
     if (room) {
         tsm_event *slot = p->next;
-        place(p, slot, event, ticks);
+        place_slowly(p, slot, event, source, begin);
         commit(p, slot + 1, 1);
     }
     leave(p->record);
     return room;
+}
+
+COLD static bool
+emit_inactive(record *r, const tsm_event *event, time_source source, uint64_t begin)
+{
+    leave(r);
+    return emit_unready(event, NULL, 0, source, begin);
 }
 
 uint64_t
@@ -185,14 +211,24 @@ tsm_ring_ticks(void)
     return ring_attachment.uses_ticks ? tsm_clock_ticks() : tsm_clock_ns();
 }
 
+COLD static bool
+emit_range_by_clock(const tsm_event *event, uint64_t begin_ns)
+{
+    tsm_event range = *event;
+    if (ring_attachment.uses_ticks) {
+        return emit(event, TIME_RANGE, begin_ns);
+    }
+    range.timestamp = begin_ns;
+    range.duration = tsm_clock_ns() - begin_ns;
+    return tsm_ring_emit(&range);
+}
+
 bool
 tsm_ring_emit_range(const tsm_event *event, uint64_t begin_ticks)
 {
-    tsm_event range = *event;
-    range.timestamp = begin_ticks;
-    range.duration = tsm_ring_ticks() - begin_ticks;
-    range.flags |= ring_attachment.uses_ticks ? TSM_FLAG_TICKS : 0;
-    return emit(&range, false);
+    const producer *p = self_producer;
+    return __builtin_expect(p->uses_ticks, 1) ? emit(event, TIME_RANGE, begin_ticks)
+                                              : emit_range_by_clock(event, begin_ticks);
 }
 
 static bool
@@ -202,7 +238,7 @@ emit_several(producer *p, const tsm_event *event, const tsm_extension *extension
         return false;
     }
     tsm_event *slot = p->next;
-    place(p, slot, event, false);
+    place(p, slot, event, TIME_GIVEN, 0);
     for (uint32_t i = 0; i < count; i++) {
         tsm_extension *to = (tsm_extension *)(slot + 1 + i);
         *to = extensions[i];
@@ -222,7 +258,7 @@ tsm_ring_emit_extended(const tsm_event *event, const tsm_extension *extensions, 
         return false;
     }
     if (r == NULL) {
-        return emit_unready(event, extensions, count, false);
+        return emit_unready(event, extensions, count, TIME_GIVEN, 0);
     }
     if (is_inside(r)) {
         return refuse_nested(r);
@@ -230,7 +266,7 @@ tsm_ring_emit_extended(const tsm_event *event, const tsm_extension *extensions, 
     enter(r);
     if (!is_active(p)) {
         leave(r);
-        return emit_unready(event, extensions, count, false);
+        return emit_unready(event, extensions, count, TIME_GIVEN, 0);
     }
     bool done = emit_several(p, event, extensions, count);
     leave(r);
@@ -585,7 +621,8 @@ get_ready(void)
 
 /* This thread has no record yet, or it is one of an earlier session, or nothing is to be recorded. */
 static bool
-emit_unready(const tsm_event *event, const tsm_extension *extensions, uint32_t count, bool stamp)
+emit_unready(const tsm_event *event, const tsm_extension *extensions, uint32_t count, time_source source,
+             uint64_t begin)
 {
     if (ring_in_slow_path) {
         atomic_fetch_add(&ring_attachment.refused_early, 1);
@@ -603,5 +640,13 @@ emit_unready(const tsm_event *event, const tsm_extension *extensions, uint32_t c
     if (extensions != NULL) {
         return tsm_ring_emit_extended(event, extensions, count);
     }
-    return stamp ? tsm_ring_emit_now(event) : tsm_ring_emit(event);
+    switch (source) {
+    case TIME_NOW:
+        return tsm_ring_emit_now(event);
+    case TIME_RANGE:
+        return tsm_ring_emit_range(event, begin);
+    case TIME_GIVEN:
+        break;
+    }
+    return tsm_ring_emit(event);
 }

@@ -232,7 +232,9 @@ sbt_chain_read_index(sbt_chain *chain, const sbt_section *section, const uint8_t
     if (status == TSM_OK && chain->end != section->offset) {
         status = TSM_E_CORRUPT;
     }
-    return status == TSM_OK ? TSM_OK
-                            : tsm_fail(err, status, section->offset, "the index at byte %llu: %s; repair makes a new one",
-                                       (unsigned long long)section->offset, tsm_status_text(status));
+    if (status != TSM_OK) {
+        return tsm_fail(err, status, section->offset, "the index at byte %llu: %s; repair makes a new one",
+                        (unsigned long long)section->offset, tsm_status_text(status));
+    }
+    return TSM_OK;
 }

@@ -216,8 +216,10 @@ next_residuals(sbt_column *c, size_t count, uint64_t add, uint64_t *values)
 static void
 look_up(const sbt_column *c, const uint64_t *keys, size_t count, uint64_t *values)
 {
+    const uint64_t *restrict lookup = c->lookup;
+    const uint64_t mask = c->lookup_mask;
     for (size_t i = 0; i < count; i++) {
-        values[i] = c->lookup[keys[i] & c->lookup_mask];
+        values[i] = lookup[keys[i] & mask];
     }
 }
 

@@ -95,7 +95,7 @@ read_footer(tsm_sbt_reader *r, sbt_section *section, sbt_footer *footer, tsm_err
     uint64_t at = r->header.footer, size = sizeof *section + sizeof *footer;
     if (at > r->source.bytes || size > r->source.bytes - at) {
         return tsm_fail(err, TSM_E_TRUNCATED, r->source.bytes,
-                        "the file was finished with %llu bytes and has only %llu; repair keeps the blocks that are there",
+                        "the file was finished with %llu bytes and has only %llu; repair keeps what is there",
                         (unsigned long long)(at + size), (unsigned long long)r->source.bytes);
     }
     const uint8_t *payload = NULL;

@@ -75,7 +75,7 @@ sbt_header_check(const uint8_t *data, uint64_t bytes, sbt_header *header, tsm_er
 {
     size_t known = bytes < 8 ? (size_t)bytes : 8;
     if (known >= 4 && memcmp(data, SBT_MAGIC_OLD, 4) == 0) {
-        return tsm_fail(err, TSM_E_UNSUPPORTED, 0, "an SBT file of the older format 0.x, which is imported, not opened");
+        return tsm_fail(err, TSM_E_UNSUPPORTED, 0, "an SBT file of the older format 0.x: import it instead");
     }
     if (known > 0 && memcmp(data, SBT_MAGIC, known) != 0) {
         return tsm_fail(err, TSM_E_FORMAT, 0, "not an SBT file");

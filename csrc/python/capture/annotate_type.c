@@ -1,72 +1,72 @@
 /* annotate: a range around a block or a function. One event, written at the end, so that a range
- * costs one slot; its begin waits in a stack of the thread, so that one annotate object may be
- * entered again before it is left (recursion) and by several threads at once. */
+ * costs one slot. Its begin waits in the object, or, when the object is entered again before it is
+ * left (recursion, another thread), in a stack of the thread. */
 #include "python/capture/state.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <structmember.h>
+
+/* Where a range that is open has begun: in the object, if the object is not in use already. */
+typedef struct {
+    _Atomic bool in_use;
+    uint64_t begin;
+} open_range;
 
 typedef struct {
     PyObject_HEAD
     PyObject *name;
+    open_range range;
 } AnnotateObject;
 
 typedef struct {
     PyObject_HEAD
     PyObject *name, *function, *dict;
     vectorcallfunc vectorcall;
+    open_range range;
 } AnnotatedObject;
 
 typedef struct {
-    const void *object;
+    const open_range *range;
     uint64_t begin;
-} open_range;
+} nested_range;
 
-#define INLINE_DEPTH 64
-
-static _Thread_local open_range inline_ranges[INLINE_DEPTH];
-static _Thread_local open_range *more_ranges; /* beyond; grows, and is kept for the thread's life */
-static _Thread_local size_t depth, more_capacity;
-
-static open_range *
-range_at(size_t index)
-{
-    return index < INLINE_DEPTH ? &inline_ranges[index] : &more_ranges[index - INLINE_DEPTH];
-}
+/* What this thread has open beyond that: recursion, and objects that another thread is using. */
+static _Thread_local nested_range *nested __attribute__((tls_model("initial-exec")));
+static _Thread_local uint32_t depth __attribute__((tls_model("initial-exec")));
+static _Thread_local uint32_t capacity __attribute__((tls_model("initial-exec")));
 
 static bool
-push_range(const void *object)
+push_nested(const open_range *range, uint64_t begin)
 {
-    if (depth >= INLINE_DEPTH && depth - INLINE_DEPTH == more_capacity) {
-        size_t grown = more_capacity == 0 ? INLINE_DEPTH : more_capacity * 2;
-        open_range *moved = realloc(more_ranges, grown * sizeof *moved);
+    if (depth == capacity) {
+        uint32_t grown = capacity == 0 ? 32 : capacity * 2;
+        nested_range *moved = realloc(nested, grown * sizeof *moved);
         if (moved == NULL) {
             PyErr_NoMemory();
             return false;
         }
-        more_ranges = moved;
-        more_capacity = grown;
+        nested = moved;
+        capacity = grown;
     }
-    *range_at(depth++) = (open_range){ object, tsm_ticks() };
+    nested[depth++] = (nested_range){ range, begin };
     return true;
 }
 
-/* The innermost range of that object; those inside it that were never left (a coroutine that
- * was thrown away) go with it. False: there is none. */
+/* The innermost that this thread has pushed of that object. */
 static bool
-pop_range(const void *object, uint64_t *begin)
+pop_nested(const open_range *range, uint64_t *begin)
 {
-    for (size_t at = depth; at-- > 0;) {
-        if (range_at(at)->object == object) {
-            *begin = range_at(at)->begin;
-            if (at + 1 == depth) {
-                depth = at;
-            } else {
-                range_at(at)->object = NULL; /* interleaved: keep the others open */
-            }
-            while (depth > 0 && range_at(depth - 1)->object == NULL) {
-                depth--;
+    for (uint32_t at = depth; at-- > 0;) {
+        if (nested[at].range == range) {
+            *begin = nested[at].begin;
+            memmove(&nested[at], &nested[at + 1], (--depth - at) * sizeof *nested);
+            if (depth == 0) { /* nothing stays behind a thread that ends */
+                free(nested);
+                nested = NULL;
+                capacity = 0;
             }
             return true;
         }
@@ -74,21 +74,54 @@ pop_range(const void *object, uint64_t *begin)
     return false;
 }
 
-static bool
-end_range(capture_state *state, PyObject *name, const void *object)
+static inline bool
+begin_range(open_range *range)
+{
+    /* Relaxed: begin is written and read by the thread that got the flag. */
+    if (!atomic_exchange_explicit(&range->in_use, true, memory_order_relaxed)) {
+        range->begin = tsm_ticks();
+        return true;
+    }
+    return push_nested(range, tsm_ticks());
+}
+
+static inline bool
+end_range(capture_state *state, PyObject *name, open_range *range)
 {
     tsm_event event = { .type = TSM_EVENT_RANGE };
     uint64_t begin;
-    bool known = true;
-    if (pop_range(object, &begin) && begin != 0) {
-        known = capture_name_id(state, name, &event.name);
-        if (known && event.name != 0) {
-            tsm_emit_range(&event, begin);
-        }
+    if (depth == 0 || !pop_nested(range, &begin)) {
+        begin = range->begin;
+        atomic_store_explicit(&range->in_use, false, memory_order_relaxed);
     }
-    return known;
+    if (!capture_name_id(state, name, &event.name)) {
+        return false;
+    }
+    if (event.name != 0 && begin != 0) {
+        tsm_emit_range(&event, begin);
+    }
+    return true;
 }
 
+/* Per use, so it does without a tuple of arguments. */
+static PyObject *
+annotate_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    Py_ssize_t count = PyVectorcall_NARGS(nargsf) + (kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames));
+    if (count != 1 || !PyUnicode_Check(args[0])
+        || (kwnames != NULL && PyTuple_GET_SIZE(kwnames) == 1
+            && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0), "name") != 0)) {
+        PyErr_SetString(PyExc_TypeError, "annotate() takes one argument, a str: annotate(name)");
+        return NULL;
+    }
+    AnnotateObject *self = (AnnotateObject *)((PyTypeObject *)type)->tp_alloc((PyTypeObject *)type, 0);
+    if (self != NULL) {
+        self->name = Py_NewRef(args[0]);
+    }
+    return (PyObject *)self;
+}
+
+/* What inspection finds; calls go to annotate_vectorcall. */
 static PyObject *
 annotate_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -97,11 +130,7 @@ annotate_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "U:annotate", keywords, &name)) {
         return NULL;
     }
-    AnnotateObject *self = (AnnotateObject *)type->tp_alloc(type, 0);
-    if (self != NULL) {
-        self->name = Py_NewRef(name);
-    }
-    return (PyObject *)self;
+    return annotate_vectorcall((PyObject *)type, &name, 1, NULL);
 }
 
 static void
@@ -117,15 +146,16 @@ static PyObject *
 annotate_enter(PyObject *op, PyObject *unused)
 {
     (void)unused;
-    return push_range(op) ? Py_NewRef(op) : NULL;
+    return begin_range(&((AnnotateObject *)op)->range) ? Py_NewRef(op) : NULL;
 }
 
 static PyObject *
 annotate_exit(PyObject *op, PyObject *const *args, Py_ssize_t count)
 {
+    AnnotateObject *self = (AnnotateObject *)op;
     (void)args;
     (void)count;
-    if (!end_range(PyType_GetModuleState(Py_TYPE(op)), ((AnnotateObject *)op)->name, op)) {
+    if (!end_range(PyType_GetModuleState(Py_TYPE(op)), self->name, &self->range)) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -135,13 +165,13 @@ static PyObject *
 annotated_vectorcall(PyObject *op, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
     AnnotatedObject *self = (AnnotatedObject *)op;
-    if (!push_range(op)) {
+    if (!begin_range(&self->range)) {
         return NULL;
     }
     PyObject *result = PyObject_Vectorcall(self->function, args, nargsf, kwnames);
     PyObject *type = NULL, *value = NULL, *traceback = NULL;
     PyErr_Fetch(&type, &value, &traceback);
-    if (!end_range(PyType_GetModuleState(Py_TYPE(op)), self->name, op)) {
+    if (!end_range(PyType_GetModuleState(Py_TYPE(op)), self->name, &self->range)) {
         PyErr_Clear(); /* the function's outcome matters more than its name's encoding */
     }
     PyErr_Restore(type, value, traceback);
@@ -159,6 +189,23 @@ wrap_metadata(PyObject *wrapper, PyObject *function)
     return done != NULL;
 }
 
+/* A call of a coroutine function only makes the coroutine: its range would mean nothing. */
+static bool
+can_be_annotated(PyObject *function)
+{
+    if (!PyCallable_Check(function)) {
+        PyErr_Format(PyExc_TypeError, "annotate decorates functions, not %.100s", Py_TYPE(function)->tp_name);
+        return false;
+    }
+    if (PyFunction_Check(function)
+        && ((PyCodeObject *)PyFunction_GET_CODE(function))->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR | CO_GENERATOR)) {
+        PyErr_SetString(PyExc_TypeError, "annotate cannot decorate generators and coroutines: use it inside, as "
+                                         "'with annotate(name):'");
+        return false;
+    }
+    return true;
+}
+
 static PyObject *
 annotate_call(PyObject *op, PyObject *args, PyObject *kwargs)
 {
@@ -168,8 +215,7 @@ annotate_call(PyObject *op, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:annotate", keywords, &function)) {
         return NULL;
     }
-    if (!PyCallable_Check(function)) {
-        PyErr_Format(PyExc_TypeError, "annotate decorates functions, not %.100s", Py_TYPE(function)->tp_name);
+    if (!can_be_annotated(function)) {
         return NULL;
     }
     PyTypeObject *type = (PyTypeObject *)state->AnnotatedType;
@@ -203,6 +249,12 @@ static PyType_Slot annotate_slots[] = {
     { Py_tp_methods, annotate_methods },
     { 0, NULL },
 };
+
+void
+capture_annotate_ready(PyObject *type)
+{
+    ((PyTypeObject *)type)->tp_vectorcall = annotate_vectorcall; /* a slot only since CPython 3.14 */
+}
 
 PyType_Spec capture_annotate_spec = {
     .name = "tracesmith._capture.annotate",

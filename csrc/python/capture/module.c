@@ -146,6 +146,7 @@ module_exec(PyObject *module)
                &state->AnnotateType) < 0) {
         return -1; /* module_clear releases what was made */
     }
+    capture_annotate_ready(state->AnnotateType);
     state->AnnotatedType = PyType_FromModuleAndSpec(module, &capture_annotated_spec, NULL);
     if (state->AnnotatedType == NULL || PyModule_AddFunctions(module, capture_functions) < 0) {
         return -1;

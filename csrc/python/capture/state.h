@@ -35,6 +35,7 @@ typedef struct {
 
 extern PyType_Spec capture_session_spec, capture_annotate_spec, capture_annotated_spec;
 extern PyMethodDef capture_functions[];
+void capture_annotate_ready(PyObject *type);
 
 /* The id of a str, 0 without a session. False: an exception is set. */
 bool capture_name_id(capture_state *state, PyObject *name, uint32_t *id);
