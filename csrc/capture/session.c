@@ -17,8 +17,8 @@
 #define DEFAULT_BUFFER (UINT64_C(64) << 20)
 #define MINIMUM_BUFFER (UINT64_C(1) << 18)
 #define MAXIMUM_BUFFER (UINT64_C(64) << 30)
-#define NAP_NS 500000
-#define NAPS_BEFORE_SLEEP 8
+#define FIRST_NAP_NS 50000
+#define LAST_NAP_NS 800000
 #define SLEEP_MS 100
 
 struct tsm_session {
@@ -121,12 +121,13 @@ drain_thread(void *argument)
 {
     tsm_session *session = argument;
     bool stopping = false;
-    for (int naps = 0; !stopping;) {
+    long nap = FIRST_NAP_NS;
+    while (!stopping) {
         if (work(session, &stopping)) {
-            naps = 0;
-        } else if (naps < NAPS_BEFORE_SLEEP) {
-            naps++;
-            nanosleep(&(struct timespec){ .tv_nsec = NAP_NS }, NULL);
+            nap = FIRST_NAP_NS;
+        } else if (nap <= LAST_NAP_NS) { /* while events flow, so that producers need not wake us */
+            nanosleep(&(struct timespec){ .tv_nsec = nap }, NULL);
+            nap *= 2;
         } else {
             tsm_run_wait(session->run, SLEEP_MS);
         }

@@ -44,31 +44,25 @@ to_ns(const tsm_translator *t, uint64_t ticks)
 static inline void
 convert_time(const tsm_translator *t, tsm_event *event)
 {
-    event->flags &= (uint16_t)~TSM_FLAG_TICKS;
-    if (t->clock == NULL) {
-        return;
+    if (t->clock != NULL) {
+        uint64_t begin = event->timestamp;
+        event->timestamp = to_ns(t, begin);
+        if (event->flags & TSM_FLAG_TICKS_DURATION) {
+            event->duration = to_ns(t, begin + event->duration) - event->timestamp;
+        }
     }
-    uint64_t begin = event->timestamp;
-    event->timestamp = to_ns(t, begin);
-    if (event->duration != 0) {
-        event->duration = to_ns(t, begin + event->duration) - event->timestamp;
-    }
+    event->flags &= (uint16_t)~(TSM_FLAG_TICKS | TSM_FLAG_TICKS_DURATION);
 }
 
+/* Most events have none of these. */
 static inline void
-convert_ids(const tsm_translator *t, tsm_event *event)
+convert_rare_ids(const tsm_translator *t, tsm_event *event)
 {
-    event->name = map_id(&t->strings, event->name);
-    event->thread = map_id(&t->threads, event->thread);
     event->stack = map_id(&t->stacks, event->stack);
-    if ((event->stream | event->device) != 0) {
-        event->stream = map_id(&t->streams, event->stream);
-        event->device = map_id(&t->devices, event->device);
-    }
-    if (event->extra != 0) {
-        const tsm_id_map *map = &t->extras[(event->flags & TSM_EXTRA_MASK) >> 3];
-        event->extra = map->ids == NULL ? event->extra : map_id(map, event->extra);
-    }
+    event->stream = map_id(&t->streams, event->stream);
+    event->device = map_id(&t->devices, event->device);
+    const tsm_id_map *map = &t->extras[(event->flags & TSM_EXTRA_MASK) >> 3];
+    event->extra = map->ids == NULL ? event->extra : map_id(map, event->extra);
 }
 
 size_t
@@ -76,15 +70,20 @@ tsm_translate(const tsm_translator *t, const tsm_event *slots, size_t count, tsm
 {
     for (size_t i = 0; i < count; i++) {
         /* The slots are in another core's cache; the distance is measured. */
-        __builtin_prefetch(&slots[i + AHEAD < count ? i + AHEAD : i]);
-        memcpy(&out[i], &slots[i], sizeof out[i]);
-        if (!TSM_SLOT_IS_EVENT(out[i].type)) {
+        __builtin_prefetch(&slots[i + AHEAD]);
+        tsm_event *event = &out[i];
+        memcpy(event, &slots[i], sizeof *event);
+        if (!TSM_SLOT_IS_EVENT(event->type)) {
             return i;
         }
-        if (out[i].flags & TSM_FLAG_TICKS) {
-            convert_time(t, &out[i]);
+        if (event->flags & TSM_FLAG_TICKS) {
+            convert_time(t, event);
         }
-        convert_ids(t, &out[i]);
+        event->name = map_id(&t->strings, event->name);
+        event->thread = map_id(&t->threads, event->thread);
+        if ((event->stack | event->stream | event->device | event->extra) != 0) {
+            convert_rare_ids(t, event);
+        }
     }
     return count;
 }

@@ -111,12 +111,42 @@ anonymous(uint64_t bytes)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
+/* Where MADV_WIPEONFORK is missing (before Linux 4.14) fork's handler does the same by hand. A
+ * raw clone is not noticed there. */
+typedef struct {
+    void *memory;
+    uint64_t bytes;
+} wiped_range;
+
+static wiped_range by_hand[1024];
+static _Atomic uint32_t by_hand_count;
+
+static void
+wipe_in_child(void)
+{
+    for (uint32_t i = 0; i < atomic_load(&by_hand_count); i++) {
+        memset(by_hand[i].memory, 0, by_hand[i].bytes);
+    }
+}
+
+static bool
+wipe_by_hand(void *memory, uint64_t bytes)
+{
+    uint32_t at = atomic_fetch_add(&by_hand_count, 1);
+    if (at >= sizeof by_hand / sizeof *by_hand) {
+        atomic_fetch_sub(&by_hand_count, 1);
+        return false;
+    }
+    by_hand[at] = (wiped_range){ memory, bytes };
+    return at > 0 || pthread_atfork(NULL, NULL, wipe_in_child) == 0;
+}
+
 void *
 ring_wiped_pages(uint64_t bytes)
 {
     bytes = round_up(bytes, 4096);
     void *memory = anonymous(bytes);
-    if (memory != NULL && madvise(memory, bytes, MADV_WIPEONFORK) != 0) {
+    if (memory != NULL && madvise(memory, bytes, MADV_WIPEONFORK) != 0 && !wipe_by_hand(memory, bytes)) {
         munmap(memory, bytes);
         memory = NULL;
     }
@@ -201,30 +231,6 @@ ring_process(void)
     return atomic_load(&self->phase) == PROCESS_READY ? self : NULL;
 }
 
-/* Where MADV_WIPEONFORK is missing (before Linux 4.14). A raw clone is not noticed there. */
-static void
-wipe_in_child(void)
-{
-    if (the_process != NULL) {
-        memset(the_process, 0, sizeof *the_process);
-    }
-}
-
-/* A fresh one for every session: a thread that is still on its way out of the last one's lock
- * must not meet this one's. */
-static bool
-make_process(void)
-{
-    static bool by_hand;
-    the_process = ring_wiped_pages(sizeof(process));
-    if (the_process != NULL || by_hand) {
-        return the_process != NULL;
-    }
-    the_process = anonymous(round_up(sizeof(process), 4096));
-    by_hand = the_process != NULL && pthread_atfork(NULL, NULL, wipe_in_child) == 0;
-    return by_hand;
-}
-
 /* membarrier makes every running thread see what was stored before it, without any thread paying
  * for a fence in emit. */
 enum { BARRIER_EXPEDITED = 8, BARRIER_REGISTER = 16 };
@@ -246,10 +252,14 @@ tsm_ring_attach(tsm_run *run, tsm_error *err)
     }
     uint64_t bytes;
     run_page *page = ring_map_file(tsm_run_directory(run), "run", &bytes);
-    if (page == NULL || !make_process()) {
+    /* Fresh for every session: a thread that is still on its way out of the last one's lock must
+     * not meet this one's. */
+    process *fresh = page == NULL ? NULL : ring_wiped_pages(sizeof *fresh);
+    if (fresh == NULL) {
         return tsm_fail_errno(err, TSM_E_IO, "cannot map the run in %s", tsm_run_directory(run));
     }
     syscall(SYS_membarrier, BARRIER_REGISTER, 0, 0);
+    the_process = fresh;
     at->page = page;
     at->uses_ticks = page->uses_ticks != 0;
     at->parent = (inheritance){ 0 };

@@ -36,6 +36,12 @@ typedef struct {
     struct producer *idle;     /* of threads that ended */
 } process;
 
+/* A chunk as its producer remembers it. */
+typedef struct {
+    uint32_t index;
+    uint32_t first_slot; /* the lower half: tells two uses of a chunk apart */
+} past_chunk;
+
 /* One thread's way in. The first line is what an emit touches. */
 typedef struct producer {
     record *record; /* NULL: not registered, or not in this process */
@@ -50,6 +56,11 @@ typedef struct producer {
     uint32_t seen_space; /* run->space when no chunk was to be had */
     bool starved;
     uint64_t generation;
+    /* The chunks it sealed, oldest first, for drop-oldest; a ring of at least as many as there are
+     * chunks, so only entries that mean nothing any more are overwritten. */
+    past_chunk *past;
+    uint64_t past_begin, past_end;
+    uint32_t past_mask;
     struct producer *next_idle;
 } producer;
 

@@ -15,6 +15,7 @@
 #define BLOCK_SLICE_MS 10
 #define READER_DEAD_NS 600000000u
 #define SPINS 2000
+#define FETCH_AHEAD 12 /* slots; measured */
 #define SMALL_FIRST 2 /* chunks that a thread takes small before it takes large ones */
 
 static producer nobody; /* never written: record stays NULL */
@@ -97,13 +98,26 @@ place(const producer *p, tsm_event *slot, const tsm_event *event, time_source so
         to[i] = i == WORD_THREAD ? thread : from[i];
     }
     /* type, flags and nothing: reserved stays 0 */
-    to[WORD_FLAGS] = (uint32_t)from[WORD_FLAGS] | (own > 0 ? (uint32_t)TSM_FLAG_TICKS << 16 : 0);
+    const uint32_t ticks[] = { 0, TSM_FLAG_TICKS << 16, (TSM_FLAG_TICKS | TSM_FLAG_TICKS_DURATION) << 16 };
+    to[WORD_FLAGS] = (uint32_t)from[WORD_FLAGS] | ticks[own];
     if (source == TIME_NOW) {
         to[0] = tsm_clock_ticks();
     } else if (source == TIME_RANGE) {
         to[0] = begin;
         to[1] = tsm_clock_ticks() - begin;
     }
+}
+
+/* A chunk that comes back was last read by the drain's core; asking for its lines early, and for
+ * writing, takes the transfer out of the producer's way. Past a chunk's end it does no harm. */
+static inline void
+fetch_for_writing(const tsm_event *slot)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)slot));
+#else
+    __builtin_prefetch(slot, 1);
+#endif
 }
 
 static inline void
@@ -134,6 +148,7 @@ emit(const tsm_event *event, time_source source, uint64_t begin)
     if (__builtin_expect(slot == p->end, 0)) {
         return emit_full(event, source, begin);
     }
+    fetch_for_writing(slot + FETCH_AHEAD);
     place(p, slot, event, source, begin);
     commit(p, slot + 1, 1);
     leave(r);
@@ -294,6 +309,8 @@ seal(process *self, producer *p)
         return;
     }
     uint64_t used = atomic_load_explicit(&chunk->committed, memory_order_relaxed);
+    uint64_t first_slot = atomic_load_explicit(&chunk->first_slot, memory_order_relaxed);
+    uint64_t first_event = atomic_load_explicit(&chunk->first_event, memory_order_relaxed);
     p->chunk = NULL;
     p->next = p->end = NULL;
     if (used == 0) {
@@ -302,8 +319,9 @@ seal(process *self, producer *p)
         return;
     }
     /* The totals first: killed in between, the reader takes the larger of these and the chunk's. */
-    atomic_store_explicit(&r->next_event, chunk->first_event + used - p->extensions, memory_order_relaxed);
-    atomic_store_explicit(&r->next_slot, chunk->first_slot + used, memory_order_relaxed);
+    atomic_store_explicit(&r->next_event, first_event + used - p->extensions, memory_order_relaxed);
+    atomic_store_explicit(&r->next_slot, first_slot + used, memory_order_relaxed);
+    p->past[p->past_end++ & p->past_mask] = (past_chunk){ p->chunk_index, (uint32_t)first_slot };
     /* OPEN becomes SEALED whether or not a reader is at it. Sequentially consistent against the
      * reader's going to sleep (tsm_run_wait). */
     atomic_fetch_xor(&self->states[p->chunk_index], CHUNK_OPEN | CHUNK_SEALED);
@@ -368,14 +386,12 @@ claim_between(process *self, producer *p, uint32_t from, uint32_t to)
     return false;
 }
 
+/* Small chunks are for threads that begin; a thread that writes a lot leaves them alone. */
 static bool
 claim_free(process *self, producer *p)
 {
     uint32_t small = self->spool->small_count, all = self->spool->chunk_count;
-    if (p->taken < SMALL_FIRST) {
-        return claim_between(self, p, 0, small) || claim_between(self, p, small, all);
-    }
-    return claim_between(self, p, small, all) || claim_between(self, p, 0, small);
+    return (p->taken < SMALL_FIRST && claim_between(self, p, 0, small)) || claim_between(self, p, small, all);
 }
 
 /* Drop-oldest: this thread's oldest sealed chunk, unless a reader is at it. What it held shows as
@@ -384,26 +400,25 @@ static bool
 claim_own_oldest(process *self, producer *p)
 {
     uint64_t serial = atomic_load_explicit(&p->record->serial, memory_order_relaxed);
-    for (;;) {
-        uint32_t oldest = UINT32_MAX, sealed = CHUNK_SEALED;
-        for (uint32_t i = 0; i < self->spool->chunk_count; i++) {
-            if (atomic_load_explicit(&self->states[i], memory_order_acquire) != CHUNK_SEALED) {
-                continue;
-            }
-            const chunk_header *chunk = chunk_at(self, i);
-            if (chunk->serial == serial
-                && (oldest == UINT32_MAX || chunk->first_slot < chunk_at(self, oldest)->first_slot)) {
-                oldest = i;
-            }
+    if (p->past_end - p->past_begin > p->past_mask) {
+        p->past_begin = p->past_end - p->past_mask;
+    }
+    for (uint64_t at = p->past_begin; at != p->past_end; at++) {
+        past_chunk old = p->past[at & p->past_mask];
+        const chunk_header *chunk = chunk_at(self, old.index);
+        uint32_t state = atomic_load_explicit(&self->states[old.index], memory_order_acquire), sealed = CHUNK_SEALED;
+        bool ours = (state & CHUNK_SEALED) != 0
+            && atomic_load_explicit(&chunk->serial, memory_order_relaxed) == serial
+            && (uint32_t)atomic_load_explicit(&chunk->first_slot, memory_order_relaxed) == old.first_slot;
+        if (!ours && at == p->past_begin) {
+            p->past_begin++; /* read and given back long ago */
         }
-        if (oldest == UINT32_MAX) {
-            return false;
-        }
-        if (atomic_compare_exchange_strong(&self->states[oldest], &sealed, CHUNK_CLAIMED)) {
-            open_chunk(self, p, oldest);
+        if (ours && atomic_compare_exchange_strong(&self->states[old.index], &sealed, CHUNK_CLAIMED)) {
+            open_chunk(self, p, old.index);
             return true;
         }
     }
+    return false;
 }
 
 static bool
@@ -472,6 +487,13 @@ find_room(producer *p)
 /* ---- Once per thread ----------------------------------------------------------------------- */
 
 static void
+return_producer(process *self, producer *p)
+{
+    p->next_idle = self->idle;
+    self->idle = p;
+}
+
+static void
 on_thread_exit(void *value)
 {
     producer *p = value;
@@ -492,8 +514,7 @@ on_thread_exit(void *value)
     atomic_store_explicit(&r->state, RECORD_ENDED, memory_order_release);
     p->record = NULL;
     pthread_mutex_lock(&self->lock);
-    p->next_idle = self->idle;
-    self->idle = p;
+    return_producer(self, p);
     pthread_mutex_unlock(&self->lock);
 }
 
@@ -503,20 +524,37 @@ make_exit_key(void)
     pthread_key_create(&exit_key, on_thread_exit);
 }
 
+/* Room to remember every chunk of the spool; only what is used becomes real memory. */
+static bool
+give_past(const process *self, producer *p)
+{
+    uint32_t entries = 64;
+    while (entries < self->spool->chunk_count) {
+        entries *= 2;
+    }
+    p->past = ring_wiped_pages(entries * sizeof *p->past);
+    p->past_mask = entries - 1;
+    return p->past != NULL;
+}
+
 static producer *
 take_producer(process *self)
 {
     if (self->idle == NULL) {
         producer *arena = ring_wiped_pages(ARENA_PRODUCERS * sizeof *arena);
         for (int i = 0; arena != NULL && i < ARENA_PRODUCERS; i++) {
-            arena[i].next_idle = self->idle;
-            self->idle = &arena[i];
+            return_producer(self, &arena[i]);
         }
     }
     producer *p = self->idle;
-    if (p != NULL) {
-        self->idle = p->next_idle;
-        *p = (producer){ 0 };
+    if (p == NULL) {
+        return NULL;
+    }
+    self->idle = p->next_idle;
+    *p = (producer){ .past = p->past, .past_mask = p->past_mask };
+    if (p->past == NULL && !give_past(self, p)) {
+        return_producer(self, p);
+        return NULL;
     }
     return p;
 }
@@ -575,8 +613,7 @@ register_thread(process *self)
     record *r = p == NULL ? NULL : take_record(self);
     if (r == NULL) {
         if (p != NULL) {
-            p->next_idle = self->idle;
-            self->idle = p;
+            return_producer(self, p);
         }
         return NULL;
     }

@@ -108,7 +108,8 @@ typedef enum {
 
 /* flags, the rest. */
 #define TSM_FLAG_INFERRED 0x0040u /* not observed: concluded */
-#define TSM_FLAG_TICKS 0x8000u    /* only inside a spool: times are raw TSC ticks */
+#define TSM_FLAG_TICKS 0x8000u          /* only inside a spool: timestamp is raw TSC ticks */
+#define TSM_FLAG_TICKS_DURATION 0x4000u /* and so is duration */
 
 /* The number's name as Python spells it; "Unknown" for a number this build does not know. */
 const char *tsm_event_type_name(uint16_t type);

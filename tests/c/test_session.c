@@ -184,6 +184,28 @@ events_come_back_with_all_their_fields_and_extensions(void)
 }
 
 static void
+durations_are_nanoseconds_however_the_event_was_stamped(void)
+{
+    static tsm_event events[16];
+    tsm_session *session = start_with(TSM_BLOCK, 0);
+    CHECK(tsm_emit_now(&(tsm_event){ .duration = 5000, .type = TSM_EVENT_CUSTOM }));
+    uint64_t begin = tsm_ticks(), begin_ns = tsm_clock_ns();
+    usleep(20000);
+    CHECK(tsm_emit_range(&(tsm_event){ .duration = 1, .type = TSM_EVENT_RANGE }, begin));
+    uint64_t took = tsm_clock_ns() - begin_ns;
+    stop(session);
+    tsm_sbt_reader *reader;
+    tsm_error err;
+    CHECK(tsm_sbt_reader_open(path, &reader, &err) == TSM_OK);
+    CHECK(tsm_sbt_reader_read(reader, 0, events, NULL, NULL, &err) == TSM_OK);
+    CHECK_EQUAL(events[0].duration, 5000);
+    CHECK(events[1].duration + 100000 > took && events[1].duration < took + 100000);
+    CHECK_EQUAL(events[0].flags | events[1].flags, 0);
+    tsm_sbt_reader_close(reader);
+    unlink(path);
+}
+
+static void
 a_flush_makes_everything_so_far_readable(void)
 {
     tsm_session *session = start_with(TSM_BLOCK, 0);
@@ -479,6 +501,7 @@ static const unit_test tests[] = {
     UNIT(counts_are_exact_when_dropping_the_oldest),
     UNIT(many_threads_at_once_are_all_recorded),
     UNIT(events_come_back_with_all_their_fields_and_extensions),
+    UNIT(durations_are_nanoseconds_however_the_event_was_stamped),
     UNIT(a_flush_makes_everything_so_far_readable),
     UNIT(what_is_emitted_while_paused_is_not_counted),
     UNIT(children_are_in_the_same_file),
