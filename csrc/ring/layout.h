@@ -47,7 +47,9 @@ _Static_assert(sizeof(run_page) <= RUN_PAGE_BYTES, "the control page fits");
 enum { CHUNK_FREE = 0, CHUNK_CLAIMED = 1, CHUNK_OPEN = 2, CHUNK_SEALED = 4, CHUNK_READING = 8 };
 
 typedef struct {
-    _Atomic uint64_t committed; /* slots that are complete; release store by the producer */
+    /* Bytes from here to the end of the last complete slot; release store by the producer. Bytes,
+     * because then it is also where the next slot goes. */
+    _Atomic uint64_t committed;
     _Atomic uint64_t serial;    /* whose */
     _Atomic uint64_t first_slot; /* of this producer, how many slots came before */
     _Atomic uint64_t first_event; /* and how many events */

@@ -44,13 +44,13 @@ typedef struct {
 
 /* One thread's way in. The first line is what an emit touches. */
 typedef struct producer {
-    record *record; /* NULL: not registered, or not in this process */
+    _Alignas(128) record *record; /* NULL: not registered, or not in this process */
+    record *ticking;              /* the same where stamps are TSC ticks, else NULL */
     _Atomic uint32_t *state;
-    tsm_event *next, *end;
-    chunk_header *chunk;
+    chunk_header *chunk; /* never NULL when there is a record: at worst a full one, of no slots */
+    uint64_t limit;      /* chunk->committed when it is full */
     uint32_t thread;
     uint32_t extensions; /* slots of this chunk that are not events */
-    bool uses_ticks;
     uint32_t taken;      /* chunks so far, up to a few */
     uint32_t chunk_index;
     uint32_t seen_space; /* run->space when no chunk was to be had */

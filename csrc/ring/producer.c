@@ -5,7 +5,6 @@
  * an allocation hook) into a counted refusal, and lets detach wait until nobody is inside. */
 #include "ring/process.h"
 
-#include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -15,7 +14,6 @@
 #define BLOCK_SLICE_MS 10
 #define READER_DEAD_NS 600000000u
 #define SPINS 2000
-#define FETCH_AHEAD 12 /* slots; measured */
 #define SMALL_FIRST 2 /* chunks that a thread takes small before it takes large ones */
 
 static producer nobody; /* never written: record stays NULL */
@@ -78,62 +76,66 @@ is_active(const producer *p)
 }
 
 
-enum { WORD_THREAD = 5, WORD_FLAGS = 7 };
-_Static_assert(offsetof(tsm_event, thread) == WORD_THREAD * 8 && offsetof(tsm_event, timestamp) == 0
-                   && offsetof(tsm_event, type) == WORD_FLAGS * 8,
-               "place() knows the layout");
+#define FLAG_BITS(flags) ((uint32_t)(flags) << 16)
 
-/* Word by word, because callers have just stored the fields that way: wider loads would wait for
- * those stores to leave the store buffer. */
-__attribute__((always_inline)) static inline void
-place(const producer *p, tsm_event *slot, const tsm_event *event, time_source source, uint64_t begin)
-{
-    const int own = source == TIME_GIVEN ? 0 : source == TIME_NOW ? 1 : 2; /* words that are not copied */
-    const uint64_t *from = (const uint64_t *)(const void *)event;
-    uint64_t *to = (uint64_t *)(void *)slot;
-    uint64_t thread = from[WORD_THREAD];
-    thread |= (uint32_t)thread == 0 ? p->thread : 0;
-#pragma GCC unroll 8
-    for (int i = own; i < WORD_FLAGS; i++) {
-        to[i] = i == WORD_THREAD ? thread : from[i];
-    }
-    /* type, flags and nothing: reserved stays 0 */
-    const uint32_t ticks[] = { 0, TSM_FLAG_TICKS << 16, (TSM_FLAG_TICKS | TSM_FLAG_TICKS_DURATION) << 16 };
-    to[WORD_FLAGS] = (uint32_t)from[WORD_FLAGS] | ticks[own];
-    if (source == TIME_NOW) {
-        to[0] = tsm_clock_ticks();
-    } else if (source == TIME_RANGE) {
-        to[0] = begin;
-        to[1] = tsm_clock_ticks() - begin;
-    }
-}
-
-/* A chunk that comes back was last read by the drain's core; asking for its lines early, and for
- * writing, takes the transfer out of the producer's way. Past a chunk's end it does no harm. */
+/* Where the TSC's halves go: two stores are cheaper than putting them together first. */
 static inline void
-fetch_for_writing(const tsm_event *slot)
+store_ticks(uint64_t *to)
 {
 #if defined(__x86_64__)
-    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)slot));
+    uint32_t low, high;
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+    memcpy(to, &low, sizeof low);
+    memcpy((char *)to + 4, &high, sizeof high);
 #else
-    __builtin_prefetch(slot, 1);
+    *to = tsm_clock_ticks();
 #endif
 }
 
-static inline void
-commit(producer *p, tsm_event *next, uint32_t slots)
+/* Each load as wide as the stores by which a caller has just made the field: a wider one would
+ * wait for them to leave the store buffer. type and flags are one word in most callers' eyes. */
+__attribute__((always_inline)) static inline void
+place(const producer *p, tsm_event *slot, const tsm_event *event, time_source source, uint64_t begin)
 {
-    p->next = next;
-    uint64_t committed = atomic_load_explicit(&p->chunk->committed, memory_order_relaxed);
+    uint32_t type_and_flags, thread = event->thread;
+    uint64_t stream_side;
+    memcpy(&type_and_flags, &event->type, sizeof type_and_flags);
+    slot->correlation = event->correlation;
+    slot->value = event->value;
+    slot->name = event->name;
+    slot->stack = event->stack;
+    slot->thread = thread != 0 ? thread : p->thread;
+    slot->stream = event->stream;
+    memcpy(&stream_side, &event->device, sizeof stream_side); /* and extra */
+    memcpy(&slot->device, &stream_side, sizeof stream_side);
+    if (source == TIME_GIVEN) {
+        slot->timestamp = event->timestamp;
+        slot->duration = event->duration;
+    } else if (source == TIME_NOW) {
+        slot->duration = event->duration;
+        type_and_flags |= FLAG_BITS(TSM_FLAG_TICKS);
+        store_ticks(&slot->timestamp);
+    } else {
+        slot->timestamp = begin;
+        slot->duration = tsm_clock_ticks() - begin;
+        type_and_flags |= FLAG_BITS(TSM_FLAG_TICKS | TSM_FLAG_TICKS_DURATION);
+    }
+    uint64_t last = type_and_flags; /* reserved stays 0 */
+    memcpy(&slot->type, &last, sizeof last);
+}
+
+static inline void
+commit(chunk_header *chunk, uint64_t committed)
+{
     /* Release: a reader that sees the count sees the slots. */
-    atomic_store_explicit(&p->chunk->committed, committed + slots, memory_order_release);
+    atomic_store_explicit(&chunk->committed, committed, memory_order_release);
 }
 
 __attribute__((always_inline)) static inline bool
 emit(const tsm_event *event, time_source source, uint64_t begin)
 {
     producer *p = self_producer;
-    record *r = p->record;
+    record *r = source == TIME_GIVEN ? p->record : p->ticking;
     if (__builtin_expect(r == NULL, 0)) {
         return emit_unready(event, NULL, 0, source, begin);
     }
@@ -144,13 +146,14 @@ emit(const tsm_event *event, time_source source, uint64_t begin)
     if (!is_active(p)) {
         return emit_inactive(r, event, source, begin);
     }
-    tsm_event *slot = p->next;
-    if (__builtin_expect(slot == p->end, 0)) {
+    chunk_header *chunk = p->chunk;
+    uint64_t at = atomic_load_explicit(&chunk->committed, memory_order_relaxed);
+    if (__builtin_expect(at == p->limit, 0)) {
         return emit_full(event, source, begin);
     }
-    fetch_for_writing(slot + FETCH_AHEAD);
+    tsm_event *slot = (tsm_event *)(void *)((char *)chunk + at);
     place(p, slot, event, source, begin);
-    commit(p, slot + 1, 1);
+    commit(chunk, at + sizeof *slot);
     leave(r);
     return true;
 }
@@ -161,24 +164,16 @@ tsm_ring_emit(const tsm_event *event)
     return emit(event, TIME_GIVEN, 0);
 }
 
-/* Where ticks do not serve as time (the vDSO's clock does), or it is not known yet. */
-COLD static bool
-emit_by_clock(const tsm_event *event)
-{
-    tsm_event stamped = *event;
-    if (ring_attachment.uses_ticks) {
-        return emit(event, TIME_NOW, 0);
-    }
-    stamped.timestamp = tsm_clock_ns();
-    return tsm_ring_emit(&stamped);
-}
-
 bool
 tsm_ring_emit_now(const tsm_event *event)
 {
-    const producer *p = self_producer;
-    /* Unregistered threads have 0 here, and register on the slow way. */
-    return __builtin_expect(p->uses_ticks, 1) ? emit(event, TIME_NOW, 0) : emit_by_clock(event);
+    return emit(event, TIME_NOW, 0);
+}
+
+bool
+tsm_ring_emit_range(const tsm_event *event, uint64_t begin_ticks)
+{
+    return emit(event, TIME_RANGE, begin_ticks);
 }
 
 /* The same after find_room; which of the three is not known at compile time here. */
@@ -205,9 +200,8 @@ emit_full(const tsm_event *event, time_source source, uint64_t begin)
     producer *p = self_producer;
     bool room = find_room(p);
     if (room) {
-        tsm_event *slot = p->next;
-        place_slowly(p, slot, event, source, begin);
-        commit(p, slot + 1, 1);
+        place_slowly(p, (tsm_event *)(p->chunk + 1), event, source, begin);
+        commit(p->chunk, sizeof(chunk_header) + sizeof(tsm_event));
     }
     leave(p->record);
     return room;
@@ -226,33 +220,18 @@ tsm_ring_ticks(void)
     return ring_attachment.uses_ticks ? tsm_clock_ticks() : tsm_clock_ns();
 }
 
-COLD static bool
-emit_range_by_clock(const tsm_event *event, uint64_t begin_ns)
-{
-    tsm_event range = *event;
-    if (ring_attachment.uses_ticks) {
-        return emit(event, TIME_RANGE, begin_ns);
-    }
-    range.timestamp = begin_ns;
-    range.duration = tsm_clock_ns() - begin_ns;
-    return tsm_ring_emit(&range);
-}
-
-bool
-tsm_ring_emit_range(const tsm_event *event, uint64_t begin_ticks)
-{
-    const producer *p = self_producer;
-    return __builtin_expect(p->uses_ticks, 1) ? emit(event, TIME_RANGE, begin_ticks)
-                                              : emit_range_by_clock(event, begin_ticks);
-}
-
 static bool
 emit_several(producer *p, const tsm_event *event, const tsm_extension *extensions, uint32_t count)
 {
-    if ((size_t)(p->end - p->next) < count + 1 && !find_room(p)) {
-        return false;
+    uint64_t at = atomic_load_explicit(&p->chunk->committed, memory_order_relaxed);
+    uint64_t bytes = (uint64_t)(count + 1) * sizeof(tsm_event);
+    if (p->limit - at < bytes) {
+        if (!find_room(p)) {
+            return false;
+        }
+        at = sizeof(chunk_header);
     }
-    tsm_event *slot = p->next;
+    tsm_event *slot = (tsm_event *)(void *)((char *)p->chunk + at);
     place(p, slot, event, TIME_GIVEN, 0);
     for (uint32_t i = 0; i < count; i++) {
         tsm_extension *to = (tsm_extension *)(slot + 1 + i);
@@ -260,7 +239,7 @@ emit_several(producer *p, const tsm_event *event, const tsm_extension *extension
         to->type = TSM_SLOT_EXTENSION;
     }
     p->extensions += count;
-    commit(p, slot + 1 + count, count + 1);
+    commit(p->chunk, at + bytes);
     return true;
 }
 
@@ -300,19 +279,29 @@ chunk_at(const process *self, uint32_t index)
     return (chunk_header *)((char *)self->spool + offset);
 }
 
+/* What a thread without a chunk has: full, and never written. */
+static chunk_header no_chunk = { .committed = sizeof(chunk_header) };
+
+static void
+take_no_chunk(producer *p)
+{
+    p->chunk = &no_chunk;
+    p->limit = sizeof no_chunk;
+}
+
 static void
 seal(process *self, producer *p)
 {
     chunk_header *chunk = p->chunk;
     record *r = p->record;
-    if (chunk == NULL) {
+    if (chunk == &no_chunk) {
         return;
     }
-    uint64_t used = atomic_load_explicit(&chunk->committed, memory_order_relaxed);
+    uint64_t end = atomic_load_explicit(&chunk->committed, memory_order_relaxed);
+    uint64_t used = (end - sizeof *chunk) / sizeof(tsm_event);
     uint64_t first_slot = atomic_load_explicit(&chunk->first_slot, memory_order_relaxed);
     uint64_t first_event = atomic_load_explicit(&chunk->first_event, memory_order_relaxed);
-    p->chunk = NULL;
-    p->next = p->end = NULL;
+    take_no_chunk(p);
     if (used == 0) {
         /* Free, or free as soon as the reader that looks at it goes away. */
         atomic_fetch_and(&self->states[p->chunk_index], ~(uint32_t)CHUNK_OPEN);
@@ -346,7 +335,7 @@ open_chunk(process *self, producer *p, uint32_t index)
     chunk_header *chunk = chunk_at(self, index);
     uint32_t bytes = index < self->spool->small_count ? SMALL_BYTES : LARGE_BYTES;
     uint32_t capacity = (uint32_t)((bytes - sizeof *chunk) / sizeof(tsm_event));
-    atomic_store_explicit(&chunk->committed, 0, memory_order_relaxed);
+    atomic_store_explicit(&chunk->committed, sizeof *chunk, memory_order_relaxed);
     copy_counter(&chunk->serial, &p->record->serial);
     copy_counter(&chunk->first_slot, &p->record->next_slot);
     copy_counter(&chunk->first_event, &p->record->next_event);
@@ -357,8 +346,7 @@ open_chunk(process *self, producer *p, uint32_t index)
     p->chunk = chunk;
     p->chunk_index = index;
     p->extensions = 0;
-    p->next = (tsm_event *)(chunk + 1);
-    p->end = p->next + capacity;
+    p->limit = sizeof *chunk + (uint64_t)capacity * sizeof(tsm_event);
     p->taken += p->taken < SMALL_FIRST;
     p->starved = false;
 }
@@ -512,7 +500,7 @@ on_thread_exit(void *value)
     leave(r);
     /* Release: the reader that sees it ended sees its final counts. */
     atomic_store_explicit(&r->state, RECORD_ENDED, memory_order_release);
-    p->record = NULL;
+    p->record = p->ticking = NULL;
     pthread_mutex_lock(&self->lock);
     return_producer(self, p);
     pthread_mutex_unlock(&self->lock);
@@ -620,9 +608,10 @@ register_thread(process *self)
     p->thread = define_thread(self);
     start_record(self, r, p->thread);
     p->state = &ring_attachment.page->state;
-    p->uses_ticks = ring_attachment.uses_ticks;
     p->generation = self->generation;
+    take_no_chunk(p);
     p->record = r;
+    p->ticking = ring_attachment.uses_ticks ? r : NULL;
     return p;
 }
 
@@ -656,6 +645,17 @@ get_ready(void)
     return true;
 }
 
+/* Where ticks do not serve as time, the vDSO's clock does; begin is of that clock then. */
+static bool
+emit_by_clock(const tsm_event *event, time_source source, uint64_t begin)
+{
+    tsm_event stamped = *event;
+    uint64_t now = tsm_clock_ns();
+    stamped.timestamp = source == TIME_RANGE ? begin : now;
+    stamped.duration = source == TIME_RANGE ? now - begin : event->duration;
+    return tsm_ring_emit(&stamped);
+}
+
 /* This thread has no record yet, or it is one of an earlier session, or nothing is to be recorded. */
 static bool
 emit_unready(const tsm_event *event, const tsm_extension *extensions, uint32_t count, time_source source,
@@ -676,6 +676,9 @@ emit_unready(const tsm_event *event, const tsm_extension *extensions, uint32_t c
     }
     if (extensions != NULL) {
         return tsm_ring_emit_extended(event, extensions, count);
+    }
+    if (self_producer->ticking == NULL && source != TIME_GIVEN) {
+        return emit_by_clock(event, source, begin);
     }
     switch (source) {
     case TIME_NOW:

@@ -291,6 +291,13 @@ chunk_header_at(const tsm_spool *spool, uint32_t index)
     return (chunk_header *)((char *)spool->shared + offset);
 }
 
+static uint64_t
+slots_before(uint64_t end, uint64_t room)
+{
+    uint64_t slots = end < sizeof(chunk_header) ? 0 : (end - sizeof(chunk_header)) / sizeof(tsm_event);
+    return slots < room ? slots : room;
+}
+
 static void
 read_chunk(const tsm_spool *spool, uint32_t index, bool sealed, tsm_spool_chunk *out)
 {
@@ -305,7 +312,7 @@ read_chunk(const tsm_spool *spool, uint32_t index, bool sealed, tsm_spool_chunk 
         .serial = chunk->serial,
         .first_slot = chunk->first_slot,
         .first_event = chunk->first_event,
-        .committed = (uint32_t)(committed < room ? committed : room),
+        .committed = (uint32_t)slots_before(committed, room),
         .slots = (const tsm_event *)(chunk + 1),
     };
 }

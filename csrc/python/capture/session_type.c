@@ -6,17 +6,28 @@
 typedef struct {
     PyObject_HEAD
     tsm_session *session; /* NULL: not running */
+    capture_state *state; /* of the module, which the type keeps alive */
 } SessionObject;
 
 static capture_state *
 state_of(PyObject *op)
 {
-    /* A subclass has no module state of its own, so ask for the module by its definition. */
-    PyTypeObject *type = Py_TYPE(op);
-    while (type != NULL && !(type->tp_flags & Py_TPFLAGS_IMMUTABLETYPE)) {
+    return ((SessionObject *)op)->state;
+}
+
+static PyObject *
+session_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    (void)args; /* a subclass's __init__ takes what it likes */
+    (void)kwargs;
+    SessionObject *self = (SessionObject *)type->tp_alloc(type, 0);
+    while (!(type->tp_flags & Py_TPFLAGS_IMMUTABLETYPE)) { /* subclasses have no module state */
         type = type->tp_base;
     }
-    return PyType_GetModuleState(type);
+    if (self != NULL) {
+        self->state = PyType_GetModuleState(type);
+    }
+    return (PyObject *)self;
 }
 
 static PyObject *
@@ -347,6 +358,23 @@ session_get_active(PyObject *op, void *closure)
     return PyBool_FromLong(((SessionObject *)op)->session != NULL);
 }
 
+static PyMethodDef emit_method = { "emit", (PyCFunction)(void (*)(void))session_emit, METH_FASTCALL, emit_doc };
+
+/* CPython specialises calls of a C method only where the object is exactly of the class that
+ * defines it, so each subclass gets emit as its own. */
+static PyObject *
+session_init_subclass(PyObject *type, PyObject *unused)
+{
+    (void)unused;
+    PyObject *method = PyDescr_NewMethod((PyTypeObject *)type, &emit_method);
+    int failed = method == NULL || PyObject_SetAttrString(type, "emit", method) < 0;
+    Py_XDECREF(method);
+    if (failed) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef session_methods[] = {
     { "start", (PyCFunction)(void (*)(void))session_start, METH_VARARGS | METH_KEYWORDS, start_doc },
     { "stop", session_stop, METH_NOARGS, stop_doc },
@@ -359,6 +387,7 @@ static PyMethodDef session_methods[] = {
     { "pause", session_pause, METH_NOARGS, PyDoc_STR("pause($self, /)\n--\n\nIgnore emits until resume().") },
     { "resume", session_resume, METH_NOARGS, PyDoc_STR("resume($self, /)\n--\n\nRecord again.") },
     { "emit", (PyCFunction)(void (*)(void))session_emit, METH_FASTCALL, emit_doc },
+    { "__init_subclass__", session_init_subclass, METH_CLASS | METH_NOARGS, NULL },
     { "emit_counter", session_emit_counter, METH_VARARGS, emit_counter_doc },
     { NULL, NULL, 0, NULL },
 };
@@ -370,6 +399,7 @@ static PyGetSetDef session_getset[] = {
 
 static PyType_Slot session_slots[] = {
     { Py_tp_doc, (void *)PyDoc_STR("Session()\n--\n\nRecords events of this process and its children.") },
+    { Py_tp_new, session_new },
     { Py_tp_dealloc, session_dealloc },
     { Py_tp_traverse, session_traverse },
     { Py_tp_methods, session_methods },

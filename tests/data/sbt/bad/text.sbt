@@ -1,0 +1,1 @@
+this is a text, and a long one, that nobody would take for a trace this is a text, and a long one, that nobody would take for a trace 
