@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "tracesmith/tracesmith.h"
 
-#define OUR_CORE 0   /* of what is measured */
+#define OUR_CORE   0 /* of what is measured */
 #define DRAIN_CORE 1 /* of the session's drain */
 
 static inline void

@@ -13,13 +13,13 @@
 
 #include "sbt/layout.h"
 
-#define SAMPLE_BLOCKS 64u
-#define VARIANTS 1024u
-#define NAMES 100u
+#define SAMPLE_BLOCKS     64u
+#define VARIANTS          1024u
+#define NAMES             100u
 #define TIMES_THE_BUFFERS 50u
-#define SHARE_OF_ENCODER 0.45
-#define STOP_MS 100
-#define MOST_AT_ONCE 4096u /* events between two looks at the clock */
+#define SHARE_OF_ENCODER  0.45
+#define STOP_MS           100
+#define MOST_AT_ONCE      4096u /* events between two looks at the clock */
 
 static tsm_session *
 start(const char *output, uint64_t buffer_bytes, tsm_overflow_policy policy)

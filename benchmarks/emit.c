@@ -14,10 +14,10 @@
 
 #define SOLO_EVENTS 100000u
 #define LIVE_EVENTS 200000u
-#define TWO_EVENTS 150000u
+#define TWO_EVENTS  150000u
 #define SOLO_BUFFER (UINT64_C(1) << 20) /* stays in a core's cache */
-#define TWO_BUFFER (UINT64_C(128) << 20)
-#define WARM_UP 3
+#define TWO_BUFFER  (UINT64_C(128) << 20)
+#define WARM_UP     3
 
 /* What the events carry. */
 typedef struct {

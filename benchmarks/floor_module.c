@@ -45,7 +45,10 @@ static PyMethodDef methods[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "bench_floor", .m_size = 0, .m_methods = methods,
+    PyModuleDef_HEAD_INIT,
+    .m_name = "bench_floor",
+    .m_size = 0,
+    .m_methods = methods,
 };
 
 PyMODINIT_FUNC

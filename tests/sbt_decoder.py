@@ -122,6 +122,8 @@ def patches(reader: Reader, count: int) -> list[tuple[int, int]]:
 def plane(data: bytes, count: int) -> bytes:
     if len(data) == count:
         return data
+    if len(data) > count:
+        raise Bad(f"a plane of {len(data)} bytes for {count} values")
     try:
         import zstandard
     except ImportError as error:
@@ -149,7 +151,7 @@ def residuals(reader: Reader, coding: int, count: int) -> tuple[list[int], list[
     entries = None
     if coding & 0x10:
         size = reader.varint()
-        if size > count:
+        if not 1 <= size <= count:
             raise Bad(f"a dictionary of {size} entries for {count} values", reader.at)
         entries = [reader.varint() for _ in range(size)]
     if coding & 0x20:
@@ -161,6 +163,8 @@ def residuals(reader: Reader, coding: int, count: int) -> tuple[list[int], list[
         if width > 64:
             raise Bad(f"values of {width} bits", reader.at)
         packed = unpack_bits(reader, width, count)
+        if width == 64 and reader.left():
+            raise Bad("patches of values that have all their bits", reader.at)
         for place, high in patches(reader, count):
             packed[place] = packed[place] + (high << width) & MASK
     if entries is None:
@@ -178,7 +182,7 @@ def decode_mapped(reader: Reader, count: int, name: Column | None) -> Column:
     if name is None or name.packed is None:
         raise Bad("a mapped column with nothing to follow", reader.at)
     keys = reader.varint()
-    if keys > 4096:
+    if not 1 <= keys <= 4096:
         raise Bad(f"a map of {keys} keys", reader.at)
     table = decode_column(reader.prefixed(), keys).values
     if any(key >= keys for key in name.packed):
@@ -201,7 +205,7 @@ def decode_column(data: bytes, count: int, name: Column | None = None) -> Column
     if transform == 0:
         if reader.left():
             raise Bad("bytes behind a constant", reader.at)
-        return Column([start] * count, None)
+        return Column([start] * count, [0] * count)
     step = reader.varint() if transform == 2 else 0
     differences, packed = residuals(reader, coding, count)
     if transform == 1:
@@ -228,6 +232,10 @@ class Section:
 
     def end(self) -> int:
         return self.offset + 32 + (self.payload_bytes + 7) // 8 * 8
+
+    def plain(self) -> bytes:
+        """The payload without its padding."""
+        return self.payload[: self.payload_bytes]
 
 
 @dataclass
@@ -279,14 +287,15 @@ def grow(table: Table, count: int) -> None:
         values += [0] * count
 
 
-def read_table(file: File, section: Section, gap_allowed: bool) -> None:
-    reader, table, count = Reader(section.payload), file.table(section.table), section.count
+def read_table(file: File, section: Section) -> None:
+    if section.table not in TABLE_NAMES:
+        return
+    reader, table, count = Reader(section.plain()), file.table(section.table), section.count
     if count > min(65536, section.payload_bytes):
         raise Bad(f"{count} rows in {section.payload_bytes} bytes")
     first = reader.varint()
-    if first < table.rows or (first > table.rows and not gap_allowed):
+    if first != table.rows:
         raise Bad(f"rows from {first} on, where {table.rows} is next")
-    grow(table, first - table.rows)
     table.name = reader.prefixed().decode()
     form = reader.u8()
     if form == 1:
@@ -307,7 +316,10 @@ def read_table(file: File, section: Section, gap_allowed: bool) -> None:
 
 
 def read_positions(reader: Reader) -> list[tuple[int, ...]]:
-    return [tuple(reader.varint() for _ in range(5)) for _ in range(reader.varint())]
+    positions = [tuple(reader.varint() for _ in range(5)) for _ in range(reader.varint())]
+    if any(producer >> 32 for producer, *_ in positions):
+        raise Bad("a producer's row of more than 32 bits", reader.at)
+    return positions
 
 
 def read_extensions(reader: Reader, block: Block) -> None:
@@ -315,8 +327,8 @@ def read_extensions(reader: Reader, block: Block) -> None:
     groups = []
     for _ in range(reader.varint()):
         schema, members = reader.varint(), reader.varint()
-        if members > block.ext_count:
-            raise Bad(f"a group of {members} records among {block.ext_count}", reader.at)
+        if members > block.ext_count or schema >> 32:
+            raise Bad(f"a group of {members} records of schema {schema}", reader.at)
         values = [decode_column(reader.prefixed(), members).values for _ in range(7)]
         groups.append((schema, iter(list(zip(*values, strict=True)))))
     before = 0
@@ -327,13 +339,13 @@ def read_extensions(reader: Reader, block: Block) -> None:
         record = next(values, None)
         if record is None:
             raise Bad(f"group {group} has too few records", reader.at)
-        block.extensions.append((row, schema & 0xFFFFFFFF, kind & 0xFFFF, count & 0xFFFF, record))
+        block.extensions.append((row, schema, kind & 0xFFFF, count & 0xFFFF, record))
     if any(next(values, None) is not None for _, values in groups):
         raise Bad("a group has too many records", reader.at)
 
 
 def read_block(section: Section) -> Block:
-    reader = Reader(section.payload[: section.payload_bytes])
+    reader = Reader(section.plain())
     block = Block(section, *reader.unpack("IIQQQQ"))
     if max(block.count, block.ext_count) > 65536 or block.count != section.count:
         raise Bad(f"{block.count} events, {block.ext_count} extension records, {section.count} in the header")
@@ -390,11 +402,13 @@ def section_at(data: bytes, offset: int) -> Section | None:
     return section if payload_crc == crc32c(section.payload) else None
 
 
-def take(file: File, section: Section, after_a_hole: bool) -> None:
+def take(file: File, section: Section) -> None:
     file.sections.append(section)
     if section.kind == TABLE:
-        read_table(file, section, after_a_hole)
-    elif section.kind == TABLE | LOST:
+        read_table(file, section)
+    elif section.kind == TABLE | LOST and section.table in TABLE_NAMES:
+        if section.count > min(65536, section.payload_bytes):
+            raise Bad(f"{section.count} lost rows in {section.payload_bytes} bytes")
         grow(file.table(section.table), section.count)
     elif section.kind == BLOCK:
         file.blocks.append(read_block(section))
@@ -402,17 +416,21 @@ def take(file: File, section: Section, after_a_hole: bool) -> None:
 
 
 def read_index(file: File, section: Section) -> None:
-    reader = Reader(section.payload)
+    reader = Reader(section.plain())
     (count,) = reader.unpack("Q")
     file.index = [reader.unpack("HHIQQQQQQII") for _ in range(min(count, reader.left() // 64 + 1))]
     last = {position[0]: position for position in read_positions(reader)}
     blocks = {block.section.offset: block for block in file.blocks}
+    if len(file.index) != len(file.sections):
+        raise Bad(f"an index of {count} entries for {len(file.sections)} sections", section.offset)
     for entry, about in zip(file.index, file.sections, strict=True):
         block = blocks.get(about.offset)
         expected = (about.kind, about.table, about.count, about.offset, about.payload_bytes)
-        if block is not None:
+        if block is None:
+            expected += (0,) * 6
+        else:
             expected += (block.first_event, block.begin, block.last, block.end, block.ext_count, 0)
-        if entry[: len(expected)] != expected:
+        if entry != expected:
             raise Bad(f"an index entry {entry} for {expected}", section.offset)
     if last != file.positions:
         raise Bad("the index has other positions than the blocks", section.offset)
@@ -421,11 +439,9 @@ def read_index(file: File, section: Section) -> None:
 def read_file(data: bytes) -> File:
     """Everything. Offsets of errors inside a section are relative to its payload."""
     file, at, footer = read_header(data)
-    hole = False
     section = section_at(data, at)
     while section is not None and section.kind != INDEX:
-        take(file, section, hole)
-        hole |= section.kind == LOST
+        take(file, section)
         section = section_at(data, section.end())
     file.used_bytes = file.sections[-1].end() if file.sections else at
     if not file.complete:
@@ -434,7 +450,9 @@ def read_file(data: bytes) -> File:
     if section is None or last is None or last.kind != FOOTER or last.offset != footer:
         raise Bad("index or footer of a finished file are damaged", file.used_bytes)
     read_index(file, section)
-    file.footer = Reader(last.payload).unpack("6Q")
+    file.footer = Reader(last.plain()).unpack("6Q")
+    if file.footer[0] != section.offset:
+        raise Bad("the footer names another place of the index", last.offset)
     file.used_bytes = last.end()
     return file
 

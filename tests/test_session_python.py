@@ -63,7 +63,12 @@ def test_the_positional_emit_takes_all_fields(session):
     assert session.emit("k", ts.EventType.KernelLaunch, 1000, 20, 7, 4096)
     session.stop()
     (event,) = session.get_events().array
-    assert (event["timestamp"], event["duration"], event["correlation"], event["value"]) == (1000, 20, 7, 4096)
+    assert (event["timestamp"], event["duration"], event["correlation"], event["value"]) == (
+        1000,
+        20,
+        7,
+        4096,
+    )
     assert event["type"] == ts.EventType.KernelLaunch
 
 
@@ -353,7 +358,9 @@ def test_an_interrupted_program_keeps_its_trace(tmp_path):
         "with ts.profile(sys.argv[1]) as s:\n"
         "    s.emit('x'); print('ready', flush=True); time.sleep(30)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
     process.wait(20)

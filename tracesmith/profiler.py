@@ -118,7 +118,9 @@ class Profiler:
         self._session.set_info("platform", self._platform.name)
         omit = sum(bit for name, bit in OMIT.items() if not getattr(config, name))
         self._failure = None
-        self._worker = threading.Thread(target=self._simulate, args=(omit,), name="simulated-gpu", daemon=True)
+        self._worker = threading.Thread(
+            target=self._simulate, args=(omit,), name="simulated-gpu", daemon=True
+        )
         self._worker.start()
         return True
 

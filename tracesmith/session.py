@@ -87,8 +87,9 @@ class TracingStatistics:
 
     def __repr__(self) -> str:
         return (
-            f"TracingStatistics(events_emitted={self.events_emitted}, events_delivered={self.events_delivered}, "
-            f"events_dropped={self.events_dropped}, duration_ms={self.duration_ms():.3f})"
+            f"TracingStatistics(events_emitted={self.events_emitted}, "
+            f"events_delivered={self.events_delivered}, events_dropped={self.events_dropped}, "
+            f"duration_ms={self.duration_ms():.3f})"
         )
 
 

@@ -7,7 +7,7 @@
 
 #include "base/array.h"
 
-#define JUMP_NS 1000000
+#define JUMP_NS   1000000
 #define SECOND_NS 1000000000u
 
 struct tsm_clock_map {
@@ -118,8 +118,7 @@ tsm_clock_map_add(tsm_clock_map *map, const tsm_clock_point *point)
     tsm_clock_line next = {
         .ticks = point->ticks,
         .ns = predicted,
-        .ns_per_tick =
-            rate_between(point->ticks - map->first.ticks, point->monotonic_ns - map->first.monotonic_ns),
+        .ns_per_tick = rate_between(point->ticks - map->first.ticks, point->monotonic_ns - map->first.monotonic_ns),
     };
     if (error > JUMP_NS || error < -JUMP_NS) {
         map->jumps++;

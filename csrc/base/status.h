@@ -10,21 +10,21 @@ extern "C" {
 #endif
 
 #define TSM_NODISCARD __attribute__((warn_unused_result))
-#define TSM_EXPORT __attribute__((visibility("default")))
+#define TSM_EXPORT    __attribute__((visibility("default")))
 
 /* X(name, number, text). Numbers are seen by other languages: never renumbered. */
-#define TSM_STATUS_LIST(X)                                        \
-    X(TSM_OK, 0, "ok")                                            \
-    X(TSM_E_NOMEM, 1, "out of memory")                            \
-    X(TSM_E_ARG, 2, "invalid argument")                           \
-    X(TSM_E_IO, 3, "input or output failed")                      \
-    X(TSM_E_FORMAT, 4, "not in the expected format")              \
-    X(TSM_E_TRUNCATED, 5, "ends too early")                       \
-    X(TSM_E_CORRUPT, 6, "damaged")                                \
-    X(TSM_E_UNSUPPORTED, 7, "not supported by this build")        \
-    X(TSM_E_STATE, 8, "not possible in this state")               \
-    X(TSM_E_BUSY, 9, "in use by another process or session")      \
-    X(TSM_E_LIMIT, 10, "beyond a limit")                          \
+#define TSM_STATUS_LIST(X)                                   \
+    X(TSM_OK, 0, "ok")                                       \
+    X(TSM_E_NOMEM, 1, "out of memory")                       \
+    X(TSM_E_ARG, 2, "invalid argument")                      \
+    X(TSM_E_IO, 3, "input or output failed")                 \
+    X(TSM_E_FORMAT, 4, "not in the expected format")         \
+    X(TSM_E_TRUNCATED, 5, "ends too early")                  \
+    X(TSM_E_CORRUPT, 6, "damaged")                           \
+    X(TSM_E_UNSUPPORTED, 7, "not supported by this build")   \
+    X(TSM_E_STATE, 8, "not possible in this state")          \
+    X(TSM_E_BUSY, 9, "in use by another process or session") \
+    X(TSM_E_LIMIT, 10, "beyond a limit")                     \
     X(TSM_E_END, 11, "no more")
 
 typedef enum {

@@ -6,9 +6,9 @@
 #include "tracesmith/tracesmith.h"
 
 typedef struct {
-    bool drained;              /* a spool was found, and what it held is in the file now */
-    tsm_session_stats stats;   /* of the whole run, when drained */
-    uint64_t recovered;        /* events that the file did not hold before */
+    bool drained;            /* a spool was found, and what it held is in the file now */
+    tsm_session_stats stats; /* of the whole run, when drained */
+    uint64_t recovered;      /* events that the file did not hold before */
 } tsm_recovery;
 
 /* Makes a file whose writer died whole: cuts off what is torn, takes what the spools still hold,

@@ -13,7 +13,8 @@
 
 #define OPEN_CHUNKS_NS 250000000u
 #define CLOCK_POINT_NS 1000000000u
-#define QUIET_MS 1000
+#define QUIET_MS       1000
+#define LAST_PASSES    1000 /* a program that scribbles on its spool could feed us for ever */
 
 typedef struct {
     drained_spool *spool;
@@ -112,8 +113,7 @@ note_output(tsm_drain *drain, tsm_status status, const tsm_error *err)
 }
 
 static void
-add_drop(tsm_drain *drain, const drained_thread *thread, uint64_t begin, uint64_t end, uint64_t count,
-         uint64_t reason)
+add_drop(tsm_drain *drain, const drained_thread *thread, uint64_t begin, uint64_t end, uint64_t count, uint64_t reason)
 {
     uint32_t row;
     uint64_t values[] = { thread->row, begin, end, count, reason };
@@ -162,10 +162,9 @@ write_block(tsm_drain *drain)
         give_back(drain);
         return;
     }
-    tsm_status status = tsm_events_sort(drain->events, drain->event_count, drain->extension_rows,
-                                        drain->extensions, drain->extension_count);
-    if (status == TSM_OK
-        && !tsm_array_reserve(&drain->positions, &drain->position_capacity, drain->touched_count)) {
+    tsm_status status = tsm_events_sort(drain->events, drain->event_count, drain->extension_rows, drain->extensions,
+                                        drain->extension_count);
+    if (status == TSM_OK && !tsm_array_reserve(&drain->positions, &drain->position_capacity, drain->touched_count)) {
         status = TSM_E_NOMEM;
     }
     for (size_t i = 0; status == TSM_OK && i < drain->touched_count; i++) {
@@ -228,8 +227,7 @@ take_other(tsm_drain *drain, drained_spool *from, drained_thread *thread, const 
 /* Copies the slots [at, committed) of a chunk into blocks. A block ends only before an event, so
  * an event and its extensions are never parted. */
 static void
-copy_slots(tsm_drain *drain, drained_spool *from, drained_thread *thread, const tsm_spool_chunk *chunk,
-           uint32_t at)
+copy_slots(tsm_drain *drain, drained_spool *from, drained_thread *thread, const tsm_spool_chunk *chunk, uint32_t at)
 {
     tsm_translator translator;
     bool has_event = false; /* an extension has something to belong to */
@@ -378,9 +376,8 @@ note_refusals(tsm_drain *drain, drained_spool *from, uint64_t since, uint64_t no
     for (size_t i = 0; i < tsm_spool_thread_count(from->spool); i++) {
         tsm_spool_thread record;
         tsm_spool_thread_at(from->spool, i, &record);
-        drained_thread *thread = record.serial == 0
-            ? NULL
-            : drained_spool_thread(from, tsm_sbt_writer_tables(drain->writer), record.serial);
+        drained_thread *thread =
+            record.serial == 0 ? NULL : drained_spool_thread(from, tsm_sbt_writer_tables(drain->writer), record.serial);
         if (thread == NULL) {
             continue;
         }
@@ -472,9 +469,8 @@ settle_counts(tsm_drain *drain, drained_spool *from)
     for (size_t i = 0; i < tsm_spool_thread_count(from->spool); i++) {
         tsm_spool_thread record;
         tsm_spool_thread_at(from->spool, i, &record);
-        drained_thread *thread = record.serial == 0
-            ? NULL
-            : drained_spool_thread(from, tsm_sbt_writer_tables(drain->writer), record.serial);
+        drained_thread *thread =
+            record.serial == 0 ? NULL : drained_spool_thread(from, tsm_sbt_writer_tables(drain->writer), record.serial);
         if (thread != NULL) {
             count_overwritten(drain, thread, record.next_event, record.next_slot);
         }
@@ -497,7 +493,7 @@ tsm_drain_finish(tsm_drain *drain)
     find_spools(drain);
     wait_until_quiet(drain);
     drain->last_clock_ns = 0;
-    while (tsm_drain_tick(drain, true)) {
+    for (int i = 0; i < LAST_PASSES && tsm_drain_tick(drain, true); i++) {
     }
     for (size_t i = 0; i < drain->spool_count; i++) {
         settle_counts(drain, drain->spools[i]);
@@ -529,7 +525,7 @@ tsm_drain_stats(const tsm_drain *drain, tsm_session_stats *stats)
         drained_spool_add_stats(drain->spools[i], stats);
     }
     stats->dropped = stats->refused_full + stats->refused_nested + stats->refused_blocked + stats->overwritten
-        + stats->lost_output + stats->damaged;
+                     + stats->lost_output + stats->damaged;
     stats->emitted = stats->delivered + stats->dropped;
 }
 

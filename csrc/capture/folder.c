@@ -29,7 +29,7 @@ has_room(const char *path, uint64_t bytes)
 {
     struct statvfs facts;
     return statvfs(path, &facts) == 0 && (uint64_t)facts.f_bavail * facts.f_frsize >= bytes
-        && access(path, W_OK | X_OK) == 0;
+           && access(path, W_OK | X_OK) == 0;
 }
 
 tsm_status

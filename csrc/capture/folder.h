@@ -8,7 +8,7 @@
 
 #include "base/status.h"
 
-#define TSM_SPOOL_PLACE "/dev/shm"
+#define TSM_SPOOL_PLACE  "/dev/shm"
 #define TSM_SPOOL_PREFIX "tracesmith-"
 
 /* path as seen from the root, so that it means the same to whoever reads it later. */

@@ -43,8 +43,8 @@ open_run(const char *spool, const char *path, tsm_run **out, tsm_error *err)
         status = tsm_run_open(spool, out, err);
     }
     if (status == TSM_OK && strcmp(tsm_run_output(*out), absolute) != 0) {
-        tsm_fail(err, TSM_E_STATE, 0, "the spool in %s belongs to %s: repair that file, or move this one there",
-                 spool, tsm_run_output(*out));
+        tsm_fail(err, TSM_E_STATE, 0, "the spool in %s belongs to %s: repair that file, or move this one there", spool,
+                 tsm_run_output(*out));
         tsm_run_close(*out);
         *out = NULL;
         return TSM_E_STATE;

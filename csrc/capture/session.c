@@ -17,9 +17,9 @@
 #define DEFAULT_BUFFER (UINT64_C(64) << 20)
 #define MINIMUM_BUFFER (UINT64_C(1) << 18)
 #define MAXIMUM_BUFFER (UINT64_C(64) << 30)
-#define FIRST_NAP_NS 50000
-#define LAST_NAP_NS 800000
-#define SLEEP_MS 100
+#define FIRST_NAP_NS   50000
+#define LAST_NAP_NS    800000
+#define SLEEP_MS       100
 
 struct tsm_session {
     pid_t owner;
@@ -92,28 +92,26 @@ make_run(tsm_session *session, const tsm_session_config *config, tsm_error *err)
     return tsm_run_create(&plan, &session->run, err);
 }
 
-static bool
-take_flush_request(tsm_session *session, uint64_t *wanted)
-{
-    *wanted = session->flush_wanted;
-    return session->flush_wanted != session->flush_done;
-}
-
 /* Once through: what is there, and what was asked for. Returns whether there may be more at once. */
 static bool
 work(tsm_session *session, bool *stopping)
 {
-    uint64_t wanted;
     pthread_mutex_lock(&session->lock);
-    bool flush = take_flush_request(session, &wanted);
+    uint64_t wanted = session->flush_wanted;
+    bool flush = wanted != session->flush_done;
     bool moved = tsm_drain_tick(session->drain, flush);
-    if (flush && !moved) { /* everything that was there at the request is in the file */
+    if (flush && moved) {
+        /* A chunk that was sealed just as we came by is left for the second pass. Not more than
+         * two: threads that go on emitting would keep us here for ever. */
+        tsm_drain_tick(session->drain, true);
+    }
+    if (flush) {
         session->flush_done = wanted;
         pthread_cond_broadcast(&session->flushed);
     }
     *stopping = session->stopping;
     pthread_mutex_unlock(&session->lock);
-    return moved || flush;
+    return moved;
 }
 
 static void *

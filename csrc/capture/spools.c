@@ -4,7 +4,7 @@
 
 #include "base/array.h"
 
-#define SERIALS_MAX (1u << 22)     /* more threads than that is a scribbled counter */
+#define SERIALS_MAX     (1u << 22) /* more threads than that is a scribbled counter */
 #define UNKNOWN_IDS_MAX (1u << 22) /* so are more inherited ids than that without their parent */
 
 drained_spool *
@@ -58,9 +58,10 @@ drained_spool_define(drained_spool *self, tsm_tables *tables)
     tsm_definition definition;
     bool damaged;
     while (self->settled && tsm_spool_next_definition(self->spool, &definition, &damaged)) {
-        tsm_status status = definition.values == NULL
-            ? tsm_remap_text(self->remap, tables, definition.table, definition.data, definition.size)
-            : tsm_remap_row(self->remap, tables, definition.table, definition.values);
+        tsm_status status =
+            definition.values == NULL
+                ? tsm_remap_text(self->remap, tables, definition.table, definition.data, definition.size)
+                : tsm_remap_row(self->remap, tables, definition.table, definition.values);
         if (status != TSM_OK && tsm_remap_append(self->remap, definition.table, 0) != TSM_OK) {
             return; /* no memory at all: later ids are unknown, and shown as none */
         }

@@ -12,9 +12,9 @@ typedef struct {
     tsm_sbt_position position; /* slots: copied; the other counts: up to the last block written */
     uint64_t in_block;         /* events in the block that is being filled */
     uint64_t lost_output, damaged_slots;
-    uint64_t refused[3];       /* full, nested, blocked: as far as reported */
-    uint64_t last_ns;          /* the last event's time */
-    bool touched;              /* is in the block's list */
+    uint64_t refused[3]; /* full, nested, blocked: as far as reported */
+    uint64_t last_ns;    /* the last event's time */
+    bool touched;        /* is in the block's list */
 } drained_thread;
 
 /* All events of the thread that have come or are known never to. */
@@ -27,10 +27,10 @@ drained_thread_events(const drained_thread *thread)
 typedef struct {
     tsm_spool *spool;
     tsm_remap *remap;
-    bool settled; /* its parent's ids are known */
+    bool settled;             /* its parent's ids are known */
     drained_thread **threads; /* by serial - 1 */
     size_t thread_count, thread_capacity;
-    uint64_t damaged; /* slots in chunks that belong to nobody */
+    uint64_t damaged;                      /* slots in chunks that belong to nobody */
     const tsm_sbt_position *old_positions; /* of an earlier drain, in the writer's file */
     size_t old_position_count;
 } drained_spool;

@@ -51,7 +51,7 @@ convert_time(const tsm_translator *t, tsm_event *event)
             event->duration = to_ns(t, begin + event->duration) - event->timestamp;
         }
     }
-    event->flags &= (uint16_t)~(TSM_FLAG_TICKS | TSM_FLAG_TICKS_DURATION);
+    event->flags &= (uint16_t) ~(TSM_FLAG_TICKS | TSM_FLAG_TICKS_DURATION);
 }
 
 /* Most events have none of these. */

@@ -14,7 +14,7 @@ typedef struct {
 /* Good until the remap or the clock map change. */
 typedef struct {
     tsm_id_map strings, stacks, threads, streams, devices;
-    tsm_id_map extras[8]; /* by the TSM_EXTRA bits; an empty one leaves ids as they are */
+    tsm_id_map extras[8];       /* by the TSM_EXTRA bits; an empty one leaves ids as they are */
     const tsm_clock_map *clock; /* NULL: there are no ticks */
     tsm_clock_line line;        /* its newest piece */
 } tsm_translator;

@@ -109,7 +109,8 @@ intern_schema(const builder *b, const char *name, const field *fields, size_t co
         uint32_t string;
         if (intern_bytes(b, text, strlen(text), &string) < 0
             || intern_row(b, TSM_TABLE_SCHEMAS,
-                          (uint64_t[]){ parent, string, i == 0 ? 0 : (uint64_t)fields[i - 1].type }, &parent) < 0) {
+                          (uint64_t[]){ parent, string, i == 0 ? 0 : (uint64_t)fields[i - 1].type }, &parent)
+                   < 0) {
             return -1;
         }
     }
@@ -149,15 +150,27 @@ static bool
 is_on_device(uint16_t type)
 {
     switch (type) {
-    case TSM_EVENT_KERNEL_LAUNCH: case TSM_EVENT_KERNEL_COMPLETE:
-    case TSM_EVENT_MEMCPY_H2D: case TSM_EVENT_MEMCPY_D2H: case TSM_EVENT_MEMCPY_D2D:
-    case TSM_EVENT_MEMCPY_P2P: case TSM_EVENT_MEMCPY_H2H: case TSM_EVENT_MEMSET_DEVICE:
-    case TSM_EVENT_STREAM_SYNC: case TSM_EVENT_DEVICE_SYNC:
-    case TSM_EVENT_EVENT_RECORD: case TSM_EVENT_EVENT_SYNC: case TSM_EVENT_EVENT_WAIT:
-    case TSM_EVENT_STREAM_CREATE: case TSM_EVENT_STREAM_DESTROY:
-    case TSM_EVENT_CONTEXT_CREATE: case TSM_EVENT_CONTEXT_DESTROY:
-    case TSM_EVENT_MEM_ALLOC: case TSM_EVENT_MEM_FREE:
-    case TSM_EVENT_NCCL_START: case TSM_EVENT_NCCL_COMPLETE:
+    case TSM_EVENT_KERNEL_LAUNCH:
+    case TSM_EVENT_KERNEL_COMPLETE:
+    case TSM_EVENT_MEMCPY_H2D:
+    case TSM_EVENT_MEMCPY_D2H:
+    case TSM_EVENT_MEMCPY_D2D:
+    case TSM_EVENT_MEMCPY_P2P:
+    case TSM_EVENT_MEMCPY_H2H:
+    case TSM_EVENT_MEMSET_DEVICE:
+    case TSM_EVENT_STREAM_SYNC:
+    case TSM_EVENT_DEVICE_SYNC:
+    case TSM_EVENT_EVENT_RECORD:
+    case TSM_EVENT_EVENT_SYNC:
+    case TSM_EVENT_EVENT_WAIT:
+    case TSM_EVENT_STREAM_CREATE:
+    case TSM_EVENT_STREAM_DESTROY:
+    case TSM_EVENT_CONTEXT_CREATE:
+    case TSM_EVENT_CONTEXT_DESTROY:
+    case TSM_EVENT_MEM_ALLOC:
+    case TSM_EVENT_MEM_FREE:
+    case TSM_EVENT_NCCL_START:
+    case TSM_EVENT_NCCL_COMPLETE:
         return true;
     default:
         return false;
@@ -175,9 +188,14 @@ static bool
 is_about_bytes(uint16_t type)
 {
     switch (type) {
-    case TSM_EVENT_MEMCPY_H2D: case TSM_EVENT_MEMCPY_D2H: case TSM_EVENT_MEMCPY_D2D:
-    case TSM_EVENT_MEMCPY_P2P: case TSM_EVENT_MEMCPY_H2H: case TSM_EVENT_MEMSET_DEVICE:
-    case TSM_EVENT_MEM_ALLOC: case TSM_EVENT_MEM_FREE:
+    case TSM_EVENT_MEMCPY_H2D:
+    case TSM_EVENT_MEMCPY_D2H:
+    case TSM_EVENT_MEMCPY_D2D:
+    case TSM_EVENT_MEMCPY_P2P:
+    case TSM_EVENT_MEMCPY_H2H:
+    case TSM_EVENT_MEMSET_DEVICE:
+    case TSM_EVENT_MEM_ALLOC:
+    case TSM_EVENT_MEM_FREE:
         return true;
     default:
         return false;
@@ -358,7 +376,9 @@ static int
 add_memory(const builder *b, PyObject *object)
 {
     static const field fields[] = {
-        { "source", TSM_COLUMN_HEX }, { "destination", TSM_COLUMN_HEX }, { "size", TSM_COLUMN_U64 },
+        { "source", TSM_COLUMN_HEX },
+        { "destination", TSM_COLUMN_HEX },
+        { "size", TSM_COLUMN_U64 },
     };
     PyObject *params;
     uint64_t values[3];
@@ -367,9 +387,11 @@ add_memory(const builder *b, PyObject *object)
         return result;
     }
     result = get_u64(params, b->names->src_address, &values[0]) < 0
-             || get_u64(params, b->names->dst_address, &values[1]) < 0
-             || get_u64(params, b->names->size_bytes, &values[2]) < 0
-             || add_extension(b, "memory", fields, 3, values) < 0 ? -1 : 0;
+                     || get_u64(params, b->names->dst_address, &values[1]) < 0
+                     || get_u64(params, b->names->size_bytes, &values[2]) < 0
+                     || add_extension(b, "memory", fields, 3, values) < 0
+                 ? -1
+                 : 0;
     Py_DECREF(params);
     if (result == 0 && (b->out->event.flags & TSM_VALUE_MASK) == TSM_VALUE_NONE) {
         set_value(b, TSM_VALUE_BYTES, values[2]);
@@ -381,7 +403,9 @@ static int
 add_flow(const builder *b, PyObject *object)
 {
     static const field fields[] = {
-        { "id", TSM_COLUMN_U64 }, { "type", TSM_COLUMN_U64 }, { "is_start", TSM_COLUMN_U64 },
+        { "id", TSM_COLUMN_U64 },
+        { "type", TSM_COLUMN_U64 },
+        { "is_start", TSM_COLUMN_U64 },
     };
     PyObject *flow;
     uint64_t values[3];
@@ -390,8 +414,10 @@ add_flow(const builder *b, PyObject *object)
         return result;
     }
     result = get_u64(flow, b->names->id, &values[0]) < 0 || get_u64(flow, b->names->type, &values[1]) < 0
-             || get_u64(flow, b->names->is_start, &values[2]) < 0
-             || add_extension(b, "flow", fields, 3, values) < 0 ? -1 : 0;
+                     || get_u64(flow, b->names->is_start, &values[2]) < 0
+                     || add_extension(b, "flow", fields, 3, values) < 0
+                 ? -1
+                 : 0;
     Py_DECREF(flow);
     return result;
 }
@@ -405,8 +431,7 @@ add_frame(const builder *b, PyObject *frame, uint64_t *parent)
     if (get_string(b, frame, n->function_name, &row[TSM_FRAME_FUNCTION]) < 0
         || get_string(b, frame, n->file_name, &row[TSM_FRAME_FILE]) < 0
         || get_u64(frame, n->line_number, &row[TSM_FRAME_LINE]) < 0
-        || get_u64(frame, n->address, &row[TSM_FRAME_ADDRESS]) < 0
-        || get_u64(frame, n->kind, &row[TSM_FRAME_KIND]) < 0
+        || get_u64(frame, n->address, &row[TSM_FRAME_ADDRESS]) < 0 || get_u64(frame, n->kind, &row[TSM_FRAME_KIND]) < 0
         || intern_row(b, TSM_TABLE_FRAMES, row, &id) < 0
         || intern_row(b, TSM_TABLE_STACKS, (uint64_t[]){ *parent, id }, &id) < 0) {
         return -1;
@@ -469,9 +494,9 @@ build_trace_event(const builder *b, PyObject *object, PyObject *type_object)
     }
     event->type = (uint16_t)type;
     if (get_u64(object, n->timestamp, &event->timestamp) < 0 || get_u64(object, n->duration, &event->duration) < 0
-        || get_u64(object, n->correlation_id, &event->correlation) < 0
-        || get_u64(object, n->device_id, &device) < 0 || get_u64(object, n->stream_id, &stream) < 0
-        || get_u64(object, n->thread_id, &tid) < 0 || get_string(b, object, n->name, &name) < 0) {
+        || get_u64(object, n->correlation_id, &event->correlation) < 0 || get_u64(object, n->device_id, &device) < 0
+        || get_u64(object, n->stream_id, &stream) < 0 || get_u64(object, n->thread_id, &tid) < 0
+        || get_string(b, object, n->name, &name) < 0) {
         return -1;
     }
     event->name = (uint32_t)name;
@@ -503,7 +528,9 @@ static int
 build_memory_event(const builder *b, PyObject *object, PyObject *is_allocation)
 {
     static const field fields[] = {
-        { "address", TSM_COLUMN_HEX }, { "allocator", TSM_COLUMN_REF }, { "category", TSM_COLUMN_U64 },
+        { "address", TSM_COLUMN_HEX },
+        { "allocator", TSM_COLUMN_REF },
+        { "category", TSM_COLUMN_U64 },
     };
     const tsm_build_names *n = b->names;
     tsm_event *event = &b->out->event;

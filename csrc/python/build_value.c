@@ -6,10 +6,10 @@
 int
 tsm_build_names_init(tsm_build_names *names)
 {
-#define X(name)                                              \
-    names->name = PyUnicode_InternFromString(#name);         \
-    if (names->name == NULL) {                               \
-        return -1;                                           \
+#define X(name)                                      \
+    names->name = PyUnicode_InternFromString(#name); \
+    if (names->name == NULL) {                       \
+        return -1;                                   \
     }
     TSM_BUILD_NAMES(X)
 #undef X
@@ -27,7 +27,10 @@ tsm_build_names_clear(tsm_build_names *names)
 PyObject *
 tsm_build_event_types(void)
 {
-    static const struct { const char *name; int number; } types[] = {
+    static const struct {
+        const char *name;
+        int number;
+    } types[] = {
 #define X(name, python, number) { #python, number },
         TSM_EVENT_TYPES(X)
 #undef X

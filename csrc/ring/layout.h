@@ -14,11 +14,11 @@
 #include "base/clock.h"
 #include "trace/trace.h"
 
-#define RUN_MAGIC 0x6e75722d6d737401u
-#define SPOOL_MAGIC 0x6c6f6f70732d7401u
-#define RING_ABI 1
+#define RUN_MAGIC      0x6e75722d6d737401u
+#define SPOOL_MAGIC    0x6c6f6f70732d7401u
+#define RING_ABI       1
 #define RUN_PAGE_BYTES 8192
-#define NAME_BYTES 64
+#define NAME_BYTES     64
 
 typedef struct {
     uint64_t magic;
@@ -27,7 +27,7 @@ typedef struct {
     uint64_t run_id;
     uint64_t buffer_bytes;
     uint32_t block_limit_ms;
-    _Atomic uint32_t owner_pid;   /* who reads */
+    _Atomic uint32_t owner_pid; /* who reads */
     _Atomic uint64_t owner_start;
     _Atomic uint32_t spool_count; /* numbers spools, so that a pid may have several */
     _Atomic uint32_t fell_back;   /* the block policy was given up */
@@ -50,10 +50,10 @@ typedef struct {
     /* Bytes from here to the end of the last complete slot; release store by the producer. Bytes,
      * because then it is also where the next slot goes. */
     _Atomic uint64_t committed;
-    _Atomic uint64_t serial;    /* whose */
-    _Atomic uint64_t first_slot; /* of this producer, how many slots came before */
+    _Atomic uint64_t serial;      /* whose */
+    _Atomic uint64_t first_slot;  /* of this producer, how many slots came before */
     _Atomic uint64_t first_event; /* and how many events */
-    uint32_t capacity;          /* slots */
+    uint32_t capacity;            /* slots */
     uint32_t record;
     uint64_t padding[3];
 } chunk_header;
@@ -81,7 +81,7 @@ typedef struct {
     uint64_t run_id;
     uint64_t id;
     uint64_t bytes;
-    char parent[NAME_BYTES];       /* the spool that earlier ids come from, or empty */
+    char parent[NAME_BYTES];             /* the spool that earlier ids come from, or empty */
     uint32_t inherited[TSM_TABLE_LIMIT]; /* rows of each table that the parents defined */
     uint32_t record_count, chunk_count, small_count, small_bytes, large_bytes, padding;
     uint64_t records_at, states_at, log_at, log_bytes, small_at, large_at;
@@ -104,9 +104,9 @@ typedef struct {
 } log_entry;
 _Static_assert(sizeof(log_entry) == 16, "payloads stay aligned");
 
-#define RECORDS 8192
-#define SMALL_BYTES 4096
-#define LARGE_BYTES 65536
+#define RECORDS       8192
+#define SMALL_BYTES   4096
+#define LARGE_BYTES   65536
 #define SEGMENT_BYTES 65536 /* what is reserved at once */
 
 /* pid's start time in clock ticks since boot, or 0 when there is no such process. */

@@ -162,9 +162,8 @@ make_spool(process *self)
     uint32_t number = atomic_fetch_add(&page->spool_count, 1);
     snprintf(self->spool_name, sizeof self->spool_name, "%u-%u.spool", (unsigned)getpid(), number);
     self->reserved = anonymous(plan.bytes / SEGMENT_BYTES + 1);
-    self->spool = self->reserved == NULL
-        ? NULL
-        : ring_make_file(ring_attachment.directory, self->spool_name, plan.bytes);
+    self->spool =
+        self->reserved == NULL ? NULL : ring_make_file(ring_attachment.directory, self->spool_name, plan.bytes);
     if (self->spool == NULL) {
         return false;
     }

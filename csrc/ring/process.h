@@ -29,11 +29,11 @@ typedef struct {
     uint64_t log_used, log_reserved;
     uint32_t next_id[TSM_TABLE_LIMIT];
     uint32_t host_row, row; /* of this process in hosts and processes */
-    uint64_t *names; /* hash table over the log: 24 bits of hash, 40 of offset / 8; 0 is empty */
+    uint64_t *names;        /* hash table over the log: 24 bits of hash, 40 of offset / 8; 0 is empty */
     uint64_t name_count, name_slots;
-    _Atomic uint8_t *reserved; /* per segment of the spool: has real pages */
+    _Atomic uint8_t *reserved;   /* per segment of the spool: has real pages */
     _Atomic uint64_t no_room_ns; /* when the file system last refused a segment */
-    struct producer *idle;     /* of threads that ended */
+    struct producer *idle;       /* of threads that ended */
 } process;
 
 /* A chunk as its producer remembers it. */
@@ -72,8 +72,8 @@ typedef struct {
 } inheritance;
 
 typedef struct {
-    run_page *page;        /* a mapping of its own, so that it outlives the reader's */
-    bool uses_ticks;       /* stamps are TSC ticks */
+    run_page *page;  /* a mapping of its own, so that it outlives the reader's */
+    bool uses_ticks; /* stamps are TSC ticks */
     char directory[3072];
     _Atomic uint64_t generation; /* of the attached run; 0: none */
     uint64_t last_generation;

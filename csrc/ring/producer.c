@@ -11,10 +11,10 @@
 #include <unistd.h>
 
 #define ARENA_PRODUCERS 512
-#define BLOCK_SLICE_MS 10
-#define READER_DEAD_NS 600000000u
-#define SPINS 2000
-#define SMALL_FIRST 2 /* chunks that a thread takes small before it takes large ones */
+#define BLOCK_SLICE_MS  10
+#define READER_DEAD_NS  600000000u
+#define SPINS           2000
+#define SMALL_FIRST     2 /* chunks that a thread takes small before it takes large ones */
 
 static producer nobody; /* never written: record stays NULL */
 static _Thread_local producer *self_producer __attribute__((tls_model("initial-exec"))) = &nobody;
@@ -74,7 +74,6 @@ is_active(const producer *p)
 {
     return __builtin_expect(atomic_load_explicit(p->state, memory_order_relaxed) == TSM_RUN_ACTIVE, 1);
 }
-
 
 #define FLAG_BITS(flags) ((uint32_t)(flags) << 16)
 
@@ -274,8 +273,8 @@ chunk_at(const process *self, uint32_t index)
 {
     const spool_header *spool = self->spool;
     uint64_t offset = index < spool->small_count
-        ? spool->small_at + (uint64_t)index * SMALL_BYTES
-        : spool->large_at + (uint64_t)(index - spool->small_count) * LARGE_BYTES;
+                          ? spool->small_at + (uint64_t)index * SMALL_BYTES
+                          : spool->large_at + (uint64_t)(index - spool->small_count) * LARGE_BYTES;
     return (chunk_header *)((char *)self->spool + offset);
 }
 
@@ -365,8 +364,8 @@ claim_between(process *self, producer *p, uint32_t from, uint32_t to)
             return false;
         }
         /* Acquire: what the reader did before it gave the chunk back is done. */
-        if (atomic_compare_exchange_strong_explicit(&self->states[i], &expected, CHUNK_CLAIMED,
-                                                    memory_order_acquire, memory_order_relaxed)) {
+        if (atomic_compare_exchange_strong_explicit(&self->states[i], &expected, CHUNK_CLAIMED, memory_order_acquire,
+                                                    memory_order_relaxed)) {
             open_chunk(self, p, i);
             return true;
         }
@@ -395,9 +394,8 @@ claim_own_oldest(process *self, producer *p)
         past_chunk old = p->past[at & p->past_mask];
         const chunk_header *chunk = chunk_at(self, old.index);
         uint32_t state = atomic_load_explicit(&self->states[old.index], memory_order_acquire), sealed = CHUNK_SEALED;
-        bool ours = (state & CHUNK_SEALED) != 0
-            && atomic_load_explicit(&chunk->serial, memory_order_relaxed) == serial
-            && (uint32_t)atomic_load_explicit(&chunk->first_slot, memory_order_relaxed) == old.first_slot;
+        bool ours = (state & CHUNK_SEALED) != 0 && atomic_load_explicit(&chunk->serial, memory_order_relaxed) == serial
+                    && (uint32_t)atomic_load_explicit(&chunk->first_slot, memory_order_relaxed) == old.first_slot;
         if (!ours && at == p->past_begin) {
             p->past_begin++; /* read and given back long ago */
         }
@@ -412,7 +410,10 @@ claim_own_oldest(process *self, producer *p)
 static bool
 reader_is_dead(const run_page *page)
 {
-    return tsm_clock_ns() - atomic_load_explicit(&page->heartbeat_ns, memory_order_relaxed) > READER_DEAD_NS;
+    /* The beat first: one that comes between the two reads must not look like one from the future. */
+    uint64_t beat = atomic_load_explicit(&page->heartbeat_ns, memory_order_acquire);
+    uint64_t now = tsm_clock_ns();
+    return now > beat && now - beat > READER_DEAD_NS;
 }
 
 /* False: waited in vain, and the run has changed to drop-newest. */

@@ -19,12 +19,12 @@ struct tsm_spool {
     bool mapped;         /* to be unmapped at close */
     uint64_t log_at;     /* definitions taken so far, bytes */
     bool log_damaged;
-    uint64_t *values;    /* of the definition returned last */
+    uint64_t *values; /* of the definition returned last */
     char *text;
     size_t text_capacity;
     tsm_spool_chunk *chunks;
     size_t chunk_count, chunk_capacity;
-    uint8_t *claimed;    /* per chunk: READING was set by us */
+    uint8_t *claimed; /* per chunk: READING was set by us */
 };
 
 static bool
@@ -46,11 +46,10 @@ check_header(const spool_header *h, uint64_t bytes, tsm_error *err)
         return tsm_fail(err, TSM_E_UNSUPPORTED, offsetof(spool_header, abi),
                         "made by another version of TraceSmith (%u, this is %u)", h->abi, RING_ABI);
     }
-    if (h->bytes != bytes || h->chunk_count > 1u << 24 || h->small_count > h->chunk_count
-        || h->small_bytes < 128 || h->large_bytes < 128 || h->small_bytes % 64 != 0 || h->large_bytes % 64 != 0
+    if (h->bytes != bytes || h->chunk_count > 1u << 24 || h->small_count > h->chunk_count || h->small_bytes < 128
+        || h->large_bytes < 128 || h->small_bytes % 64 != 0 || h->large_bytes % 64 != 0
         || !within(h->records_at, h->record_count, sizeof(record), bytes) || h->record_count > 1u << 20
-        || !within(h->states_at, h->chunk_count, sizeof(uint32_t), bytes)
-        || !within(h->log_at, h->log_bytes, 1, bytes)
+        || !within(h->states_at, h->chunk_count, sizeof(uint32_t), bytes) || !within(h->log_at, h->log_bytes, 1, bytes)
         || !within(h->small_at, h->small_count, h->small_bytes, bytes)
         || !within(h->large_at, h->chunk_count - h->small_count, h->large_bytes, bytes)) {
         return tsm_fail(err, TSM_E_CORRUPT, 0, "the spool's header makes no sense");
@@ -104,8 +103,8 @@ tsm_spool_open(const char *directory, const char *name, tsm_spool **out, tsm_err
     void *data = ring_map_file(directory, name, &bytes);
     if (data == NULL) {
         return errno == EPERM || errno == EINVAL
-            ? tsm_fail(err, TSM_E_TRUNCATED, 0, "%s is empty or not ours", name)
-            : tsm_fail_errno(err, TSM_E_IO, "cannot open the spool %s/%s", directory, name);
+                   ? tsm_fail(err, TSM_E_TRUNCATED, 0, "%s is empty or not ours", name)
+                   : tsm_fail_errno(err, TSM_E_IO, "cannot open the spool %s/%s", directory, name);
     }
     tsm_status status = open_mapping(data, bytes, name, out, err);
     if (status != TSM_OK) {
@@ -214,8 +213,8 @@ tsm_spool_next_definition(tsm_spool *spool, tsm_definition *out, bool *damaged)
     }
     memcpy(&entry, at, sizeof entry);
     const tsm_table_layout *layout = tsm_table_layout_of(entry.table);
-    if (layout == NULL || entry.bytes % 8 != 0 || entry.bytes > committed - spool->log_at
-        || entry.bytes < sizeof entry || entry.size > entry.bytes - sizeof entry
+    if (layout == NULL || entry.bytes % 8 != 0 || entry.bytes > committed - spool->log_at || entry.bytes < sizeof entry
+        || entry.size > entry.bytes - sizeof entry
         || (!layout->text && (entry.count != layout->column_count || entry.size != entry.count * 8u))) {
         return false;
     }
@@ -285,9 +284,8 @@ static chunk_header *
 chunk_header_at(const tsm_spool *spool, uint32_t index)
 {
     const spool_header *h = &spool->header;
-    uint64_t offset = index < h->small_count
-        ? h->small_at + (uint64_t)index * h->small_bytes
-        : h->large_at + (uint64_t)(index - h->small_count) * h->large_bytes;
+    uint64_t offset = index < h->small_count ? h->small_at + (uint64_t)index * h->small_bytes
+                                             : h->large_at + (uint64_t)(index - h->small_count) * h->large_bytes;
     return (chunk_header *)((char *)spool->shared + offset);
 }
 

@@ -33,10 +33,10 @@
 enum { TSM_RING_DROP_OLDEST = 0, TSM_RING_DROP_NEWEST = 1, TSM_RING_BLOCK = 2 };
 
 typedef struct {
-    const char *directory;   /* made here, mode 0700; must not exist */
-    const char *output;      /* absolute path of the file that the events go to */
-    uint64_t buffer_bytes;   /* of chunks per process */
-    uint32_t policy;         /* TSM_RING_... */
+    const char *directory; /* made here, mode 0700; must not exist */
+    const char *output;    /* absolute path of the file that the events go to */
+    uint64_t buffer_bytes; /* of chunks per process */
+    uint32_t policy;       /* TSM_RING_... */
     uint32_t block_limit_ms;
 } tsm_run_config;
 
@@ -101,8 +101,7 @@ typedef void tsm_spool_found(void *context, tsm_spool *spool, const char *name, 
 TSM_NODISCARD tsm_status tsm_run_scan(tsm_run *run, tsm_spool_found *found, void *context, tsm_error *err);
 
 /* One spool by file name; for scan and for tests. Hostile bytes: every number is checked. */
-TSM_NODISCARD tsm_status tsm_spool_open(const char *directory, const char *name, tsm_spool **out,
-                                        tsm_error *err);
+TSM_NODISCARD tsm_status tsm_spool_open(const char *directory, const char *name, tsm_spool **out, tsm_error *err);
 /* The same over memory that the caller owns (fuzzers); size in bytes, 8-aligned. */
 TSM_NODISCARD tsm_status tsm_spool_open_memory(void *data, size_t size, tsm_spool **out, tsm_error *err);
 void tsm_spool_close(tsm_spool *spool);
@@ -149,8 +148,8 @@ typedef struct {
     uint32_t index;
     bool sealed;
     uint64_t serial, first_slot, first_event;
-    uint32_t committed;       /* slots to read */
-    const tsm_event *slots;   /* shared memory: copy before believing */
+    uint32_t committed;     /* slots to read */
+    const tsm_event *slots; /* shared memory: copy before believing */
 } tsm_spool_chunk;
 
 /* Claims the sealed chunks, and the open ones too if asked, by setting READING; ordered by thread

@@ -9,7 +9,7 @@
 #include "base/bytes.h"
 
 #define LANES 8
-#define ROWS (SBT_GROUP / LANES)
+#define ROWS  (SBT_GROUP / LANES)
 
 typedef uint64_t quad __attribute__((vector_size(32)));
 

@@ -251,8 +251,7 @@ typedef struct {
 } extension_scratch;
 
 static tsm_status
-take_heads(tsm_bytes *bytes, const sbt_block *block, extension_scratch *s, tsm_extension *extensions,
-           uint32_t *rows)
+take_heads(tsm_bytes *bytes, const sbt_block *block, extension_scratch *s, tsm_extension *extensions, uint32_t *rows)
 {
     uint32_t count = block->head.extension_count;
     uint64_t last = 0;
@@ -310,7 +309,8 @@ take_groups(tsm_bytes *bytes, uint32_t count, extension_scratch *s, tsm_extensio
     for (uint64_t group = 0; group < groups; group++) {
         uint64_t schema = tsm_bytes_varint(bytes);
         uint64_t members = tsm_bytes_varint(bytes);
-        if (bytes->failed || s->starts[group + 1] != at || members > count - at || schema > UINT32_MAX) {
+        uint32_t end = group + 2 <= count ? s->starts[group + 2] : count; /* where the next group begins */
+        if (bytes->failed || s->starts[group + 1] != at || members != end - at || schema > UINT32_MAX) {
             return TSM_E_CORRUPT;
         }
         for (unsigned value = 0; value < TSM_EXTENSION_VALUES; value++) {

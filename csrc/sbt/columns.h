@@ -13,11 +13,11 @@
 /* The first byte of a column. */
 enum { SBT_CONSTANT = 0, SBT_OFFSET = 1, SBT_DELTA = 2, SBT_ZIGZAG = 3, SBT_MAPPED = 4 };
 #define SBT_TRANSFORM_MASK 0x0fu
-#define SBT_DICTIONARY 0x10u
-#define SBT_PLANES 0x20u
+#define SBT_DICTIONARY     0x10u
+#define SBT_PLANES         0x20u
 
 /* Residuals of the key column that a mapped column may be mapped by. */
-#define SBT_KEYS_MAX 4096u
+#define SBT_KEYS_MAX       4096u
 #define SBT_DICTIONARY_MAX 1024u
 
 typedef enum {
@@ -35,7 +35,7 @@ struct sbt_encoder {
     sbt_zstd_encoder *zstd; /* NULL: no compression */
     sbt_buffer column;      /* composed here, because its size goes before it */
     sbt_keys keys;
-    uint64_t values[SBT_COLUMN_MAX]; /* the caller's to gather in */
+    uint64_t values[SBT_COLUMN_MAX];                               /* the caller's to gather in */
     uint64_t columns[TSM_EVENT_FIELD_COUNT][TSM_SBT_BLOCK_EVENTS]; /* of the block at work */
     uint64_t deltas[SBT_COLUMN_MAX], indices[SBT_COLUMN_MAX];
     uint64_t dictionary[SBT_DICTIONARY_MAX];
@@ -47,8 +47,8 @@ struct sbt_encoder {
 
 /* Writes a varint, the column's size in bytes, and the column. keys: filled from this column's
  * residuals, or NULL. */
-void sbt_column_encode(sbt_encoder *encoder, const uint64_t *values, size_t count, sbt_attempt attempt,
-                       sbt_keys *keys, sbt_buffer *out);
+void sbt_column_encode(sbt_encoder *encoder, const uint64_t *values, size_t count, sbt_attempt attempt, sbt_keys *keys,
+                       sbt_buffer *out);
 /* The same by the encoder's keys when that is smaller than other ways are likely to be. */
 void sbt_column_encode_mapped(sbt_encoder *encoder, const uint64_t *values, size_t count, sbt_buffer *out);
 

@@ -11,7 +11,7 @@ typedef struct {
     tsm_cursor cursor;
     tsm_sbt_reader *reader;
     uint64_t begin, end;
-    size_t *blocks; /* found */
+    size_t *blocks;     /* found */
     uint64_t *horizons; /* [i]: the earliest start in blocks[i] and after */
     size_t count, at;
     tsm_event *events;

@@ -286,8 +286,7 @@ make_deltas(const uint64_t *values, size_t count, uint64_t *deltas, uint8_t *tra
 }
 
 static void
-put_column(sbt_encoder *e, const uint64_t *values, size_t count, sbt_attempt attempt, sbt_keys *keys,
-           sbt_buffer *out)
+put_column(sbt_encoder *e, const uint64_t *values, size_t count, sbt_attempt attempt, sbt_keys *keys, sbt_buffer *out)
 {
     residuals by_offset = { 0 }, by_delta = { 0 };
     plan offset_plan = { .bytes = SIZE_MAX }, delta_plan = { .bytes = SIZE_MAX };

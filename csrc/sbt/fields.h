@@ -10,7 +10,7 @@ enum {
 #define X(type, field, format, text) SBT_FIELD_##field,
     TSM_EVENT_FIELDS(X)
 #undef X
-    SBT_FIELDS,
+        SBT_FIELDS,
 };
 
 static const struct {

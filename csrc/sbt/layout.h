@@ -9,8 +9,8 @@
 
 #include "sbt/sbt.h"
 
-#define SBT_MAGIC "\x89SBT\r\n\x1a\n"
-#define SBT_MAGIC_OLD "SBT" /* and a zero: versions 0.x */
+#define SBT_MAGIC         "\x89SBT\r\n\x1a\n"
+#define SBT_MAGIC_OLD     "SBT" /* and a zero: versions 0.x */
 #define SBT_VERSION_MAJOR 1
 #define SBT_VERSION_MINOR 0
 
@@ -124,8 +124,7 @@ tsm_status sbt_chain_set_position(sbt_chain *chain, const tsm_sbt_position *posi
 /* A TABLE, BLOCK or unknown section whose checksum was right. */
 tsm_status sbt_chain_take(sbt_chain *chain, const sbt_section *section, const uint8_t *payload, tsm_error *err);
 void sbt_chain_write_index(const sbt_chain *chain, sbt_buffer *out);
-tsm_status sbt_chain_read_index(sbt_chain *chain, const sbt_section *section, const uint8_t *payload,
-                                tsm_error *err);
+tsm_status sbt_chain_read_index(sbt_chain *chain, const sbt_section *section, const uint8_t *payload, tsm_error *err);
 
 /* ---- Bytes of a file ------------------------------------------------------------------------ */
 
@@ -160,10 +159,9 @@ typedef struct sbt_encoder sbt_encoder;
 tsm_status sbt_encoder_create(tsm_sbt_compression compression, sbt_encoder **out);
 void sbt_encoder_destroy(sbt_encoder *encoder);
 
-void sbt_table_encode(sbt_encoder *encoder, const tsm_tables *tables, unsigned table, uint32_t first,
-                      uint32_t count, sbt_buffer *out);
-tsm_status sbt_table_decode(tsm_tables *tables, const sbt_section *section, const uint8_t *payload,
-                            tsm_error *err);
+void sbt_table_encode(sbt_encoder *encoder, const tsm_tables *tables, unsigned table, uint32_t first, uint32_t count,
+                      sbt_buffer *out);
+tsm_status sbt_table_decode(tsm_tables *tables, const sbt_section *section, const uint8_t *payload, tsm_error *err);
 
 /* TSM_E_ARG: the events are not sorted. */
 tsm_status sbt_block_encode(sbt_encoder *encoder, const tsm_batch *batch, uint64_t first_event,

@@ -182,8 +182,8 @@ static tsm_status
 mark_lost(resumption *r, sbt_section section, tsm_error *err)
 {
     section.kind |= SBT_KIND_LOST;
-    section.payload_crc = tsm_crc32c(0, r->source.map + section.offset + sizeof section,
-                                     sbt_padded(section.payload_bytes));
+    section.payload_crc =
+        tsm_crc32c(0, r->source.map + section.offset + sizeof section, sbt_padded(section.payload_bytes));
     sbt_section_seal(&section);
     if (pwrite(r->writer->fd, &section, sizeof section, (off_t)section.offset) != sizeof section) {
         return tsm_fail_errno(err, TSM_E_IO, "cannot mark what is damaged at byte %llu",

@@ -390,8 +390,7 @@ sbt_reader_block(const tsm_sbt_reader *r, size_t index, sbt_block *out, tsm_erro
                         (unsigned long long)known->offset, known->count);
     }
     tsm_status status = sbt_block_parse(out, payload, section.payload_bytes, known->offset, err);
-    if (status == TSM_OK
-        && (out->head.count != known->count || out->head.extension_count != known->extension_count)) {
+    if (status == TSM_OK && (out->head.count != known->count || out->head.extension_count != known->extension_count)) {
         status = tsm_fail(err, TSM_E_CORRUPT, known->offset, "the block at byte %llu is not what the index says",
                           (unsigned long long)known->offset);
     }

@@ -39,8 +39,8 @@ typedef struct tsm_sbt_writer tsm_sbt_writer;
 
 /* Creates path. A file that another writer has open is refused (TSM_E_BUSY); any other file of
  * that name is replaced by a new one, so that whoever still reads the old one keeps it. */
-TSM_NODISCARD tsm_status tsm_sbt_writer_open(const char *path, tsm_sbt_compression compression,
-                                             tsm_sbt_writer **out, tsm_error *err);
+TSM_NODISCARD tsm_status tsm_sbt_writer_open(const char *path, tsm_sbt_compression compression, tsm_sbt_writer **out,
+                                             tsm_error *err);
 
 /* Goes on with a file whose writer died: what lies behind the last complete section is cut off.
  * A finished file is opened too and its index and footer are cut off. */
@@ -54,8 +54,7 @@ tsm_sink *tsm_sbt_writer_sink(tsm_sbt_writer *writer);
  * positions it reaches. count may be 0 when there are positions or new rows to make durable.
  * On failure the file ends after its last complete section, and the caller may go on. */
 TSM_NODISCARD tsm_status tsm_sbt_writer_block(tsm_sbt_writer *writer, const tsm_batch *batch,
-                                              const tsm_sbt_position *positions, size_t position_count,
-                                              tsm_error *err);
+                                              const tsm_sbt_position *positions, size_t position_count, tsm_error *err);
 
 /* Any number of events in any order: collected, sorted and written block by block. */
 TSM_NODISCARD tsm_status tsm_sbt_writer_append(tsm_sbt_writer *writer, const tsm_batch *batch, tsm_error *err);
@@ -83,11 +82,11 @@ typedef struct tsm_sbt_reader tsm_sbt_reader;
 
 typedef struct {
     uint16_t version_major, version_minor;
-    bool complete;         /* closed by its writer: index and footer are there */
-    bool compressed;       /* some block needs zstd */
+    bool complete;   /* closed by its writer: index and footer are there */
+    bool compressed; /* some block needs zstd */
     uint8_t uuid[16];
-    uint64_t file_bytes;   /* of the file */
-    uint64_t used_bytes;   /* up to the end of the last complete section */
+    uint64_t file_bytes; /* of the file */
+    uint64_t used_bytes; /* up to the end of the last complete section */
     uint64_t event_count, extension_count, block_count;
     uint64_t begin_ns, end_ns; /* first start, last end; 0, 0 when there are no events */
 } tsm_sbt_info;
@@ -119,15 +118,13 @@ const tsm_sbt_position *tsm_sbt_reader_positions(const tsm_sbt_reader *reader, s
 /* Decodes one block into the caller's arrays: room for the block's count events and its
  * extension_count extensions and rows. extensions and extension_rows may both be NULL. */
 TSM_NODISCARD tsm_status tsm_sbt_reader_read(const tsm_sbt_reader *reader, size_t block, tsm_event *events,
-                                             tsm_extension *extensions, uint32_t *extension_rows,
-                                             tsm_error *err);
+                                             tsm_extension *extensions, uint32_t *extension_rows, tsm_error *err);
 
 /* Decodes one block into columns, without making rows: columns[i] is the array for field i of
  * TSM_EVENT_FIELDS, of that field's type, or NULL where the caller does not want it. */
 #define TSM_EVENT_FIELD_COUNT 13
 TSM_NODISCARD tsm_status tsm_sbt_reader_read_columns(const tsm_sbt_reader *reader, size_t block,
-                                                     void *const columns[TSM_EVENT_FIELD_COUNT],
-                                                     tsm_error *err);
+                                                     void *const columns[TSM_EVENT_FIELD_COUNT], tsm_error *err);
 
 /* The blocks that may hold events touching [begin, end): fills indices (room for block_count)
  * in file order and returns how many. O(log blocks + blocks found + long events). */
@@ -135,8 +132,7 @@ size_t tsm_sbt_reader_find(const tsm_sbt_reader *reader, uint64_t begin, uint64_
 
 /* All blocks that overlap [begin, end), cut to the events that do. Holds one block at a time.
  * The reader must outlive the cursor. */
-TSM_NODISCARD tsm_status tsm_sbt_reader_cursor(tsm_sbt_reader *reader, uint64_t begin, uint64_t end,
-                                               tsm_cursor **out);
+TSM_NODISCARD tsm_status tsm_sbt_reader_cursor(tsm_sbt_reader *reader, uint64_t begin, uint64_t end, tsm_cursor **out);
 
 /* Resume and close in one: makes a file whose writer died whole. */
 TSM_NODISCARD tsm_status tsm_sbt_repair(const char *path, tsm_error *err);

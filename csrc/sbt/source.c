@@ -49,8 +49,8 @@ check_version(const sbt_header *header, tsm_error *err)
         return TSM_OK;
     }
     return tsm_fail(err, TSM_E_UNSUPPORTED, offsetof(sbt_header, version_major),
-                    "SBT version %u.%u; this build reads version %u", header->version_major,
-                    header->version_minor, SBT_VERSION_MAJOR);
+                    "SBT version %u.%u; this build reads version %u", header->version_major, header->version_minor,
+                    SBT_VERSION_MAJOR);
 }
 
 static tsm_status

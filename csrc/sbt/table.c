@@ -15,8 +15,7 @@ put_name(sbt_buffer *out, const char *name)
 }
 
 static void
-encode_text(sbt_encoder *e, const tsm_tables *tables, unsigned table, uint32_t first, uint32_t count,
-            sbt_buffer *out)
+encode_text(sbt_encoder *e, const tsm_tables *tables, unsigned table, uint32_t first, uint32_t count, sbt_buffer *out)
 {
     for (uint32_t i = 0; i < count; i++) {
         e->values[i] = tsm_tables_borrow_text(tables, table, first + i).size;
@@ -139,8 +138,7 @@ decode_column(unsigned table, uint32_t first, uint32_t count, tsm_bytes *bytes, 
 }
 
 static tsm_status
-decode_columns(tsm_tables *tables, unsigned table, uint32_t first, uint32_t count, tsm_bytes *bytes,
-               uint64_t *matrix)
+decode_columns(tsm_tables *tables, unsigned table, uint32_t first, uint32_t count, tsm_bytes *bytes, uint64_t *matrix)
 {
     const tsm_table_layout *layout = tsm_table_layout_of(table);
     sbt_zstd_decoder *zstd = NULL;
@@ -214,8 +212,7 @@ sbt_table_decode(tsm_tables *tables, const sbt_section *section, const uint8_t *
     }
     if (status != TSM_OK) {
         return tsm_fail(err, status, section->offset, "rows of table '%s' at byte %llu: %s",
-                        tsm_table_layout_of(table)->name, (unsigned long long)section->offset,
-                        tsm_status_text(status));
+                        tsm_table_layout_of(table)->name, (unsigned long long)section->offset, tsm_status_text(status));
     }
     return TSM_OK;
 }

@@ -156,8 +156,8 @@ check_batch(const tsm_batch *batch, tsm_error *err)
 
 /* The block is in the file: nothing may fail any more, so memory was reserved before. */
 static tsm_status
-note_block(tsm_sbt_writer *w, const tsm_batch *batch, const sbt_section *section,
-           const tsm_sbt_position *positions, size_t position_count)
+note_block(tsm_sbt_writer *w, const tsm_batch *batch, const sbt_section *section, const tsm_sbt_position *positions,
+           size_t position_count)
 {
     sbt_block_head head;
     memcpy(&head, w->buffer.data + sizeof *section, sizeof head);
@@ -215,8 +215,8 @@ collected(const tsm_sbt_writer *w)
 static tsm_status
 write_collected(tsm_sbt_writer *w, tsm_error *err)
 {
-    tsm_status status = tsm_events_sort(w->events, w->event_count, w->extension_rows, w->extensions,
-                                        w->extension_count);
+    tsm_status status =
+        tsm_events_sort(w->events, w->event_count, w->extension_rows, w->extensions, w->extension_count);
     if (status != TSM_OK) {
         return tsm_fail(err, status, 0, "no memory to sort a block");
     }

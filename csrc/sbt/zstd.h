@@ -18,8 +18,7 @@ size_t sbt_zstd_encode(sbt_zstd_encoder *encoder, const uint8_t *data, size_t co
 
 /* Made at the first use of *decoder. The frame must give exactly count bytes: what it says of
  * its own size is never believed. */
-tsm_status sbt_zstd_decode(sbt_zstd_decoder **decoder, const uint8_t *frame, size_t bytes, uint8_t *out,
-                           size_t count);
+tsm_status sbt_zstd_decode(sbt_zstd_decoder **decoder, const uint8_t *frame, size_t bytes, uint8_t *out, size_t count);
 void sbt_zstd_decoder_destroy(sbt_zstd_decoder *decoder);
 
 #endif

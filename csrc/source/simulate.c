@@ -1,11 +1,11 @@
 /* A training job on simulated devices, in virtual time: what happens in which order. Devices
  * have a host thread each and meet in collectives alone. Integers only, and no clock is read
  * after the begin, so every machine makes the same events from the same seed. */
-#include <stdatomic.h>
-#include <time.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "ring/ring.h"

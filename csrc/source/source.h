@@ -15,23 +15,23 @@
 /* A synthetic training job: what ordinary GPU work looks like, with known answers. */
 typedef struct {
     uint64_t seed;
-    uint32_t devices;  /* 1..64 */
-    uint32_t streams;  /* compute streams per device, 1..32 */
-    uint32_t steps;    /* training steps, at least 1 */
-    uint32_t layers;   /* of the model, 1..4096: one kernel per stream forward, two backward */
-    uint64_t begin_ns; /* where the job starts; 0: now */
-    uint32_t omit;     /* TSM_OMIT_...: what is not recorded; the job is the same */
-    bool paced;        /* keep to the clock: a step is not begun before its time has come */
+    uint32_t devices;         /* 1..64 */
+    uint32_t streams;         /* compute streams per device, 1..32 */
+    uint32_t steps;           /* training steps, at least 1 */
+    uint32_t layers;          /* of the model, 1..4096: one kernel per stream forward, two backward */
+    uint64_t begin_ns;        /* where the job starts; 0: now */
+    uint32_t omit;            /* TSM_OMIT_...: what is not recorded; the job is the same */
+    bool paced;               /* keep to the clock: a step is not begun before its time has come */
     const _Atomic bool *stop; /* looked at between steps: true ends the job early; may be NULL */
 } tsm_simulation;
 
 enum {
-    TSM_OMIT_KERNELS = 1,       /* and their launches */
+    TSM_OMIT_KERNELS = 1, /* and their launches */
     TSM_OMIT_COPIES = 2,
     TSM_OMIT_MEMSETS = 4,
     TSM_OMIT_SYNCS = 8,
     TSM_OMIT_ALLOCATIONS = 16,
-    TSM_OMIT_STACKS = 32,       /* of launches */
+    TSM_OMIT_STACKS = 32,        /* of launches */
     TSM_OMIT_LAUNCH_SHAPES = 64, /* of kernels */
     TSM_OMIT_COPY_DETAILS = 128, /* addresses of copies */
 };

@@ -10,19 +10,19 @@
 #include <stdint.h>
 
 /* X(C type, field, NumPy format, what it holds). The order is the layout, here and in SBT. */
-#define TSM_EVENT_FIELDS(X)                                                                          \
-    X(uint64_t, timestamp, "u8", "start, CLOCK_MONOTONIC ns")                                         \
-    X(uint64_t, duration, "u8", "ns; 0 for what has no extent")                                       \
-    X(uint64_t, correlation, "u8", "joins a launch with what it launched; unique in its process")     \
+#define TSM_EVENT_FIELDS(X)                                                                            \
+    X(uint64_t, timestamp, "u8", "start, CLOCK_MONOTONIC ns")                                          \
+    X(uint64_t, duration, "u8", "ns; 0 for what has no extent")                                        \
+    X(uint64_t, correlation, "u8", "joins a launch with what it launched; unique in its process")      \
     X(uint64_t, value, "u8", "bytes, an address or a counter's double: TSM_VALUE in flags says which") \
-    X(uint32_t, name, "u4", "row of strings")                                                         \
-    X(uint32_t, stack, "u4", "row of stacks")                                                         \
-    X(uint32_t, thread, "u4", "row of threads")                                                       \
-    X(uint32_t, stream, "u4", "row of streams")                                                       \
-    X(uint32_t, device, "u4", "row of devices")                                                       \
-    X(uint32_t, extra, "u4", "row of the table that TSM_EXTRA in flags names")                        \
-    X(uint16_t, type, "u2", "tsm_event_type")                                                         \
-    X(uint16_t, flags, "u2", "TSM_VALUE, TSM_EXTRA and the TSM_FLAG bits")                            \
+    X(uint32_t, name, "u4", "row of strings")                                                          \
+    X(uint32_t, stack, "u4", "row of stacks")                                                          \
+    X(uint32_t, thread, "u4", "row of threads")                                                        \
+    X(uint32_t, stream, "u4", "row of streams")                                                        \
+    X(uint32_t, device, "u4", "row of devices")                                                        \
+    X(uint32_t, extra, "u4", "row of the table that TSM_EXTRA in flags names")                         \
+    X(uint16_t, type, "u2", "tsm_event_type")                                                          \
+    X(uint16_t, flags, "u2", "TSM_VALUE, TSM_EXTRA and the TSM_FLAG bits")                             \
     X(uint32_t, reserved, "u4", "0")
 
 typedef struct {
@@ -44,37 +44,37 @@ typedef struct {
 
 /* X(NAME, Name as in Python, number). Written to disk: never renumbered, holes stay holes.
  * 0..21 and 255 are the numbers that TraceSmith has always used. */
-#define TSM_EVENT_TYPES(X)                     \
-    X(UNKNOWN, Unknown, 0)                     \
-    X(KERNEL_LAUNCH, KernelLaunch, 1)          \
-    X(KERNEL_COMPLETE, KernelComplete, 2)      \
-    X(MEMCPY_H2D, MemcpyH2D, 3)                \
-    X(MEMCPY_D2H, MemcpyD2H, 4)                \
-    X(MEMCPY_D2D, MemcpyD2D, 5)                \
-    X(MEMSET_DEVICE, MemsetDevice, 6)          \
-    X(STREAM_SYNC, StreamSync, 7)              \
-    X(DEVICE_SYNC, DeviceSync, 8)              \
-    X(EVENT_RECORD, EventRecord, 9)            \
-    X(EVENT_SYNC, EventSync, 10)               \
-    X(STREAM_CREATE, StreamCreate, 11)         \
-    X(STREAM_DESTROY, StreamDestroy, 12)       \
-    X(CONTEXT_CREATE, ContextCreate, 13)       \
-    X(CONTEXT_DESTROY, ContextDestroy, 14)     \
-    X(MEM_ALLOC, MemAlloc, 15)                 \
-    X(MEM_FREE, MemFree, 16)                   \
-    X(MARKER, Marker, 17)                      \
-    X(RANGE_START, RangeStart, 18)             \
-    X(RANGE_END, RangeEnd, 19)                 \
-    X(NCCL_START, NCCLStart, 20)               \
-    X(NCCL_COMPLETE, NCCLComplete, 21)         \
-    X(MEMCPY_P2P, MemcpyP2P, 22)               \
-    X(MEMCPY_H2H, MemcpyH2H, 23)               \
-    X(EVENT_WAIT, EventWait, 24)               \
-    X(COUNTER, Counter, 25)                    \
-    X(RANGE, Range, 26)                        \
-    X(CPU_OP, CpuOp, 27)                       \
-    X(RUNTIME_CALL, RuntimeCall, 28)           \
-    X(COMMUNICATION, Communication, 29)        \
+#define TSM_EVENT_TYPES(X)                 \
+    X(UNKNOWN, Unknown, 0)                 \
+    X(KERNEL_LAUNCH, KernelLaunch, 1)      \
+    X(KERNEL_COMPLETE, KernelComplete, 2)  \
+    X(MEMCPY_H2D, MemcpyH2D, 3)            \
+    X(MEMCPY_D2H, MemcpyD2H, 4)            \
+    X(MEMCPY_D2D, MemcpyD2D, 5)            \
+    X(MEMSET_DEVICE, MemsetDevice, 6)      \
+    X(STREAM_SYNC, StreamSync, 7)          \
+    X(DEVICE_SYNC, DeviceSync, 8)          \
+    X(EVENT_RECORD, EventRecord, 9)        \
+    X(EVENT_SYNC, EventSync, 10)           \
+    X(STREAM_CREATE, StreamCreate, 11)     \
+    X(STREAM_DESTROY, StreamDestroy, 12)   \
+    X(CONTEXT_CREATE, ContextCreate, 13)   \
+    X(CONTEXT_DESTROY, ContextDestroy, 14) \
+    X(MEM_ALLOC, MemAlloc, 15)             \
+    X(MEM_FREE, MemFree, 16)               \
+    X(MARKER, Marker, 17)                  \
+    X(RANGE_START, RangeStart, 18)         \
+    X(RANGE_END, RangeEnd, 19)             \
+    X(NCCL_START, NCCLStart, 20)           \
+    X(NCCL_COMPLETE, NCCLComplete, 21)     \
+    X(MEMCPY_P2P, MemcpyP2P, 22)           \
+    X(MEMCPY_H2H, MemcpyH2H, 23)           \
+    X(EVENT_WAIT, EventWait, 24)           \
+    X(COUNTER, Counter, 25)                \
+    X(RANGE, Range, 26)                    \
+    X(CPU_OP, CpuOp, 27)                   \
+    X(RUNTIME_CALL, RuntimeCall, 28)       \
+    X(COMMUNICATION, Communication, 29)    \
     X(CUSTOM, Custom, 255)
 
 typedef enum {
@@ -84,31 +84,31 @@ typedef enum {
 } tsm_event_type;
 
 /* Slots that are not events, told apart by the type at offset 56. */
-#define TSM_SLOT_EXTENSION 0xff00u
-#define TSM_SLOT_PC_SAMPLE 0xff01u
-#define TSM_SLOT_CLOCK 0xff02u
+#define TSM_SLOT_EXTENSION      0xff00u
+#define TSM_SLOT_PC_SAMPLE      0xff01u
+#define TSM_SLOT_CLOCK          0xff02u
 #define TSM_SLOT_IS_EVENT(type) ((type) < 0xff00u)
 
 /* flags, bits 0-2: what value holds. */
-#define TSM_VALUE_MASK 0x0007u
-#define TSM_VALUE_NONE 0u
-#define TSM_VALUE_BYTES 1u
+#define TSM_VALUE_MASK    0x0007u
+#define TSM_VALUE_NONE    0u
+#define TSM_VALUE_BYTES   1u
 #define TSM_VALUE_COUNTER 2u /* the bits of a double */
 #define TSM_VALUE_ADDRESS 3u
 #define TSM_VALUE_INTEGER 4u
 
 /* flags, bits 3-5: the table that extra is a row of. */
-#define TSM_EXTRA_MASK 0x0038u
-#define TSM_EXTRA_NONE 0u
-#define TSM_EXTRA_LAUNCH (1u << 3)
-#define TSM_EXTRA_METADATA (2u << 3)
-#define TSM_EXTRA_COUNTER (3u << 3)
+#define TSM_EXTRA_MASK         0x0038u
+#define TSM_EXTRA_NONE         0u
+#define TSM_EXTRA_LAUNCH       (1u << 3)
+#define TSM_EXTRA_METADATA     (2u << 3)
+#define TSM_EXTRA_COUNTER      (3u << 3)
 #define TSM_EXTRA_COMMUNICATOR (4u << 3)
-#define TSM_EXTRA_POOL (5u << 3)
+#define TSM_EXTRA_POOL         (5u << 3)
 
 /* flags, the rest. */
-#define TSM_FLAG_INFERRED 0x0040u /* not observed: concluded */
-#define TSM_FLAG_TICKS 0x8000u          /* only inside a spool: timestamp is raw TSC ticks */
+#define TSM_FLAG_INFERRED       0x0040u /* not observed: concluded */
+#define TSM_FLAG_TICKS          0x8000u /* only inside a spool: timestamp is raw TSC ticks */
 #define TSM_FLAG_TICKS_DURATION 0x4000u /* and so is duration */
 
 /* The number's name as Python spells it; "Unknown" for a number this build does not know. */

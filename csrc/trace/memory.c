@@ -33,8 +33,7 @@ pool_append(pool *p, const tsm_batch *batch)
         return TSM_E_LIMIT;
     }
     if (!tsm_array_reserve(&p->events, &p->events_capacity, p->count + batch->count)
-        || !tsm_array_reserve(&p->extensions, &p->extensions_capacity,
-                              p->extension_count + batch->extension_count)
+        || !tsm_array_reserve(&p->extensions, &p->extensions_capacity, p->extension_count + batch->extension_count)
         || !tsm_array_reserve(&p->rows, &p->rows_capacity, p->extension_count + batch->extension_count)) {
         return TSM_E_NOMEM;
     }

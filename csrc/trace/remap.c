@@ -112,9 +112,9 @@ tsm_remap_text(tsm_remap *remap, tsm_tables *target, unsigned table, const void 
 /* References go to tables of lower number or to the own table's earlier rows, except that
  * launches refer to metadata; so metadata goes first. */
 static const uint8_t order[] = {
-    TSM_TABLE_STRINGS, TSM_TABLE_BLOBS,   TSM_TABLE_METADATA, TSM_TABLE_INFO,    TSM_TABLE_HOSTS,
-    TSM_TABLE_PROCESSES, TSM_TABLE_THREADS, TSM_TABLE_DEVICES, TSM_TABLE_STREAMS, TSM_TABLE_FRAMES,
-    TSM_TABLE_STACKS,  TSM_TABLE_LAUNCHES, TSM_TABLE_SCHEMAS, TSM_TABLE_COUNTERS, TSM_TABLE_CLOCKS,
+    TSM_TABLE_STRINGS,   TSM_TABLE_BLOBS,    TSM_TABLE_METADATA, TSM_TABLE_INFO,     TSM_TABLE_HOSTS,
+    TSM_TABLE_PROCESSES, TSM_TABLE_THREADS,  TSM_TABLE_DEVICES,  TSM_TABLE_STREAMS,  TSM_TABLE_FRAMES,
+    TSM_TABLE_STACKS,    TSM_TABLE_LAUNCHES, TSM_TABLE_SCHEMAS,  TSM_TABLE_COUNTERS, TSM_TABLE_CLOCKS,
     TSM_TABLE_PRODUCERS, TSM_TABLE_DROPS,
 };
 _Static_assert(sizeof order == TSM_TABLE_LIMIT - 1, "every table is listed");

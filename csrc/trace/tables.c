@@ -6,12 +6,24 @@
 #include "base/array.h"
 #include "base/hash.h"
 
-#define U64(n) { .name = (n), .type = TSM_COLUMN_U64 }
-#define I64(n) { .name = (n), .type = TSM_COLUMN_I64 }
-#define HEX(n) { .name = (n), .type = TSM_COLUMN_HEX }
-#define REF(n, table) { .name = (n), .type = TSM_COLUMN_REF, .ref = TSM_TABLE_##table }
-#define ROWS(id, text, ...)                                                            \
-    [TSM_TABLE_##id] = { .name = (text),                                               \
+#define U64(n)                              \
+    {                                       \
+        .name = (n), .type = TSM_COLUMN_U64 \
+    }
+#define I64(n)                              \
+    {                                       \
+        .name = (n), .type = TSM_COLUMN_I64 \
+    }
+#define HEX(n)                              \
+    {                                       \
+        .name = (n), .type = TSM_COLUMN_HEX \
+    }
+#define REF(n, table)                                                 \
+    {                                                                 \
+        .name = (n), .type = TSM_COLUMN_REF, .ref = TSM_TABLE_##table \
+    }
+#define ROWS(id, text, ...)                                                                          \
+    [TSM_TABLE_##id] = { .name = (text),                                                             \
                          .column_count = sizeof((tsm_column[]){ __VA_ARGS__ }) / sizeof(tsm_column), \
                          .columns = { __VA_ARGS__ } }
 
@@ -22,17 +34,15 @@ static const tsm_table_layout layouts[TSM_TABLE_LIMIT] = {
     ROWS(INFO, "info", REF("key", STRINGS), REF("value", STRINGS)),
     ROWS(HOSTS, "hosts", REF("name", STRINGS), HEX("boot_high"), HEX("boot_low")),
     /* start: clock ticks since boot, as in /proc/PID/stat, so that a reused pid is another row. */
-    ROWS(PROCESSES, "processes", REF("host", HOSTS), U64("pid"), U64("parent_pid"), U64("start"),
-         REF("name", STRINGS)),
+    ROWS(PROCESSES, "processes", REF("host", HOSTS), U64("pid"), U64("parent_pid"), U64("start"), REF("name", STRINGS)),
     ROWS(THREADS, "threads", REF("process", PROCESSES), U64("tid"), REF("name", STRINGS)),
     ROWS(DEVICES, "devices", REF("host", HOSTS), U64("ordinal"), REF("name", STRINGS), REF("vendor", STRINGS),
          HEX("uuid_high"), HEX("uuid_low"), U64("compute_major"), U64("compute_minor"), U64("memory_bytes"),
-         U64("memory_clock_khz"), U64("memory_bus_bits"), U64("multiprocessors"),
-         U64("threads_per_multiprocessor"), U64("clock_khz"), U64("warp_size")),
+         U64("memory_clock_khz"), U64("memory_bus_bits"), U64("multiprocessors"), U64("threads_per_multiprocessor"),
+         U64("clock_khz"), U64("warp_size")),
     ROWS(STREAMS, "streams", REF("process", PROCESSES), REF("device", DEVICES), U64("context"), U64("raw_id"),
          REF("name", STRINGS), I64("priority")),
-    ROWS(FRAMES, "frames", REF("function", STRINGS), REF("file", STRINGS), U64("line"), HEX("address"),
-         U64("kind")),
+    ROWS(FRAMES, "frames", REF("function", STRINGS), REF("file", STRINGS), U64("line"), HEX("address"), U64("kind")),
     /* A chain from the leaf outwards: frame is the innermost call, parent the rest. */
     ROWS(STACKS, "stacks", REF("parent", STACKS), REF("frame", FRAMES)),
     ROWS(LAUNCHES, "launches", U64("grid_x"), U64("grid_y"), U64("grid_z"), U64("block_x"), U64("block_y"),
@@ -65,7 +75,9 @@ typedef struct {
     size_t ends_capacity;
     char *bytes;
     size_t bytes_capacity;
-    struct { uint32_t hash, row; } *slots;
+    struct {
+        uint32_t hash, row;
+    } * slots;
     uint32_t slot_count, indexed; /* rows below indexed are in slots */
 } table;
 
@@ -133,8 +145,7 @@ static tsm_text
 text_at(const table *t, uint32_t row)
 {
     uint64_t begin = row == 0 ? 0 : t->ends[row - 1];
-    return (tsm_text){ .data = begin == t->ends[row] ? "" : t->bytes + begin,
-                       .size = (size_t)(t->ends[row] - begin) };
+    return (tsm_text){ .data = begin == t->ends[row] ? "" : t->bytes + begin, .size = (size_t)(t->ends[row] - begin) };
 }
 
 static uint64_t
@@ -202,8 +213,7 @@ find_row(const table *t, const tsm_table_layout *layout, uint64_t hash, const vo
 {
     uint32_t mask = t->slot_count - 1;
     for (uint32_t at = (uint32_t)hash & mask; t->slots[at].row != 0; at = (at + 1) & mask) {
-        if (t->slots[at].hash == (uint32_t)(hash >> 32)
-            && row_equals(t, layout, t->slots[at].row - 1, data, size)) {
+        if (t->slots[at].hash == (uint32_t)(hash >> 32) && row_equals(t, layout, t->slots[at].row - 1, data, size)) {
             return t->slots[at].row - 1;
         }
     }

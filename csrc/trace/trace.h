@@ -33,30 +33,30 @@ typedef enum {
 } tsm_column_type;
 
 /* X(NAME, name, number). On disk: never renumbered. 32 and up are reserved in docs/sbt.md. */
-#define TSM_TABLES(X)              \
-    X(STRINGS, strings, 1)         \
-    X(BLOBS, blobs, 2)             \
-    X(INFO, info, 3)               \
-    X(HOSTS, hosts, 4)             \
-    X(PROCESSES, processes, 5)     \
-    X(THREADS, threads, 6)         \
-    X(DEVICES, devices, 7)         \
-    X(STREAMS, streams, 8)         \
-    X(FRAMES, frames, 9)           \
-    X(STACKS, stacks, 10)          \
-    X(LAUNCHES, launches, 11)      \
-    X(METADATA, metadata, 12)      \
-    X(SCHEMAS, schemas, 13)        \
-    X(COUNTERS, counters, 14)      \
-    X(CLOCKS, clocks, 15)          \
-    X(PRODUCERS, producers, 16)    \
+#define TSM_TABLES(X)           \
+    X(STRINGS, strings, 1)      \
+    X(BLOBS, blobs, 2)          \
+    X(INFO, info, 3)            \
+    X(HOSTS, hosts, 4)          \
+    X(PROCESSES, processes, 5)  \
+    X(THREADS, threads, 6)      \
+    X(DEVICES, devices, 7)      \
+    X(STREAMS, streams, 8)      \
+    X(FRAMES, frames, 9)        \
+    X(STACKS, stacks, 10)       \
+    X(LAUNCHES, launches, 11)   \
+    X(METADATA, metadata, 12)   \
+    X(SCHEMAS, schemas, 13)     \
+    X(COUNTERS, counters, 14)   \
+    X(CLOCKS, clocks, 15)       \
+    X(PRODUCERS, producers, 16) \
     X(DROPS, drops, 17)
 
 typedef enum {
 #define X(name, text, number) TSM_TABLE_##name = number,
     TSM_TABLES(X)
 #undef X
-    TSM_TABLE_LIMIT = 18,
+        TSM_TABLE_LIMIT = 18,
 } tsm_table_id;
 
 #define TSM_COLUMNS_MAX 16
@@ -84,21 +84,46 @@ enum { TSM_HOST_NAME, TSM_HOST_BOOT_HIGH, TSM_HOST_BOOT_LOW };
 enum { TSM_PROCESS_HOST, TSM_PROCESS_PID, TSM_PROCESS_PARENT_PID, TSM_PROCESS_START, TSM_PROCESS_NAME };
 enum { TSM_THREAD_PROCESS, TSM_THREAD_TID, TSM_THREAD_NAME };
 enum {
-    TSM_DEVICE_HOST, TSM_DEVICE_ORDINAL, TSM_DEVICE_NAME, TSM_DEVICE_VENDOR, TSM_DEVICE_UUID_HIGH,
-    TSM_DEVICE_UUID_LOW, TSM_DEVICE_COMPUTE_MAJOR, TSM_DEVICE_COMPUTE_MINOR, TSM_DEVICE_MEMORY_BYTES,
-    TSM_DEVICE_MEMORY_CLOCK_KHZ, TSM_DEVICE_MEMORY_BUS_BITS, TSM_DEVICE_MULTIPROCESSORS,
-    TSM_DEVICE_THREADS_PER_MULTIPROCESSOR, TSM_DEVICE_CLOCK_KHZ, TSM_DEVICE_WARP_SIZE,
+    TSM_DEVICE_HOST,
+    TSM_DEVICE_ORDINAL,
+    TSM_DEVICE_NAME,
+    TSM_DEVICE_VENDOR,
+    TSM_DEVICE_UUID_HIGH,
+    TSM_DEVICE_UUID_LOW,
+    TSM_DEVICE_COMPUTE_MAJOR,
+    TSM_DEVICE_COMPUTE_MINOR,
+    TSM_DEVICE_MEMORY_BYTES,
+    TSM_DEVICE_MEMORY_CLOCK_KHZ,
+    TSM_DEVICE_MEMORY_BUS_BITS,
+    TSM_DEVICE_MULTIPROCESSORS,
+    TSM_DEVICE_THREADS_PER_MULTIPROCESSOR,
+    TSM_DEVICE_CLOCK_KHZ,
+    TSM_DEVICE_WARP_SIZE,
 };
 enum {
-    TSM_STREAM_PROCESS, TSM_STREAM_DEVICE, TSM_STREAM_CONTEXT, TSM_STREAM_RAW_ID, TSM_STREAM_NAME,
+    TSM_STREAM_PROCESS,
+    TSM_STREAM_DEVICE,
+    TSM_STREAM_CONTEXT,
+    TSM_STREAM_RAW_ID,
+    TSM_STREAM_NAME,
     TSM_STREAM_PRIORITY,
 };
 enum { TSM_FRAME_FUNCTION, TSM_FRAME_FILE, TSM_FRAME_LINE, TSM_FRAME_ADDRESS, TSM_FRAME_KIND };
 enum { TSM_STACK_PARENT, TSM_STACK_FRAME };
 enum {
-    TSM_LAUNCH_GRID_X, TSM_LAUNCH_GRID_Y, TSM_LAUNCH_GRID_Z, TSM_LAUNCH_BLOCK_X, TSM_LAUNCH_BLOCK_Y,
-    TSM_LAUNCH_BLOCK_Z, TSM_LAUNCH_SHARED_STATIC, TSM_LAUNCH_SHARED_DYNAMIC, TSM_LAUNCH_REGISTERS,
-    TSM_LAUNCH_LOCAL_BYTES, TSM_LAUNCH_CLUSTER_X, TSM_LAUNCH_CLUSTER_Y, TSM_LAUNCH_CLUSTER_Z,
+    TSM_LAUNCH_GRID_X,
+    TSM_LAUNCH_GRID_Y,
+    TSM_LAUNCH_GRID_Z,
+    TSM_LAUNCH_BLOCK_X,
+    TSM_LAUNCH_BLOCK_Y,
+    TSM_LAUNCH_BLOCK_Z,
+    TSM_LAUNCH_SHARED_STATIC,
+    TSM_LAUNCH_SHARED_DYNAMIC,
+    TSM_LAUNCH_REGISTERS,
+    TSM_LAUNCH_LOCAL_BYTES,
+    TSM_LAUNCH_CLUSTER_X,
+    TSM_LAUNCH_CLUSTER_Y,
+    TSM_LAUNCH_CLUSTER_Z,
     TSM_LAUNCH_METADATA,
 };
 enum { TSM_METADATA_REST, TSM_METADATA_KEY, TSM_METADATA_VALUE };
@@ -135,18 +160,16 @@ void tsm_tables_destroy(tsm_tables *tables); /* NULL is allowed */
 uint32_t tsm_tables_count(const tsm_tables *tables, unsigned table);
 
 /* Adds a row even if an equal one exists. values: one per column of the layout. */
-TSM_NODISCARD tsm_status tsm_tables_add(tsm_tables *tables, unsigned table, const uint64_t *values,
-                                        uint32_t *id);
+TSM_NODISCARD tsm_status tsm_tables_add(tsm_tables *tables, unsigned table, const uint64_t *values, uint32_t *id);
 
 /* The row equal to values, added if there is none. All zeros is row 0. */
-TSM_NODISCARD tsm_status tsm_tables_intern(tsm_tables *tables, unsigned table, const uint64_t *values,
-                                           uint32_t *id);
+TSM_NODISCARD tsm_status tsm_tables_intern(tsm_tables *tables, unsigned table, const uint64_t *values, uint32_t *id);
 
 /* The same for TSM_TABLE_STRINGS and TSM_TABLE_BLOBS. */
-TSM_NODISCARD tsm_status tsm_tables_intern_text(tsm_tables *tables, unsigned table, const void *data,
-                                                size_t size, uint32_t *id);
-TSM_NODISCARD tsm_status tsm_tables_add_text(tsm_tables *tables, unsigned table, const void *data,
-                                             size_t size, uint32_t *id);
+TSM_NODISCARD tsm_status tsm_tables_intern_text(tsm_tables *tables, unsigned table, const void *data, size_t size,
+                                                uint32_t *id);
+TSM_NODISCARD tsm_status tsm_tables_add_text(tsm_tables *tables, unsigned table, const void *data, size_t size,
+                                             uint32_t *id);
 
 /* The row with this content, or 0 when there is none: adds nothing. */
 uint32_t tsm_tables_find_text(tsm_tables *tables, unsigned table, const void *data, size_t size);
@@ -176,8 +199,7 @@ TSM_NODISCARD tsm_status tsm_remap_append(tsm_remap *remap, unsigned table, uint
 uint32_t tsm_remap_count(const tsm_remap *remap, unsigned table);
 
 /* Takes over the first count rows that another remap knows (a forked child's inheritance). */
-TSM_NODISCARD tsm_status tsm_remap_inherit(tsm_remap *remap, unsigned table, const tsm_remap *from,
-                                           uint32_t count);
+TSM_NODISCARD tsm_status tsm_remap_inherit(tsm_remap *remap, unsigned table, const tsm_remap *from, uint32_t count);
 
 /* The target's row for a local one; 0 for one that is not known. */
 uint32_t tsm_remap_id(const tsm_remap *remap, unsigned table, uint64_t local);
@@ -186,10 +208,9 @@ uint32_t tsm_remap_id(const tsm_remap *remap, unsigned table, uint64_t local);
 const uint32_t *tsm_remap_borrow(const tsm_remap *remap, unsigned table);
 
 /* Interns a local row: translates its references, then interns it in target and appends. */
-TSM_NODISCARD tsm_status tsm_remap_row(tsm_remap *remap, tsm_tables *target, unsigned table,
-                                       const uint64_t *values);
-TSM_NODISCARD tsm_status tsm_remap_text(tsm_remap *remap, tsm_tables *target, unsigned table,
-                                        const void *data, size_t size);
+TSM_NODISCARD tsm_status tsm_remap_row(tsm_remap *remap, tsm_tables *target, unsigned table, const uint64_t *values);
+TSM_NODISCARD tsm_status tsm_remap_text(tsm_remap *remap, tsm_tables *target, unsigned table, const void *data,
+                                        size_t size);
 
 /* Every row that from has and remap does not know yet. */
 TSM_NODISCARD tsm_status tsm_remap_tables(tsm_remap *remap, tsm_tables *target, const tsm_tables *from);
@@ -197,8 +218,7 @@ TSM_NODISCARD tsm_status tsm_remap_tables(tsm_remap *remap, tsm_tables *target, 
 /* Rewrites the ids of events and extension records in place. A value whose schema says
  * TSM_COLUMN_REF is a row of strings; target tells what the schemas are. */
 void tsm_remap_events(const tsm_remap *remap, tsm_event *events, size_t count);
-void tsm_remap_extensions(const tsm_remap *remap, const tsm_tables *target, tsm_extension *extensions,
-                          size_t count);
+void tsm_remap_extensions(const tsm_remap *remap, const tsm_tables *target, tsm_extension *extensions, size_t count);
 
 /* ---- Batches, cursors, sinks ---------------------------------------------------------------- */
 
@@ -265,8 +285,7 @@ tsm_tables *tsm_memory_tables(tsm_memory *memory);
 void tsm_memory_borrow(const tsm_memory *memory, tsm_batch *batch);
 
 /* Events that overlap [begin, end), in batches sorted inside. memory must not change meanwhile. */
-TSM_NODISCARD tsm_status tsm_memory_cursor(tsm_memory *memory, uint64_t begin, uint64_t end,
-                                           tsm_cursor **out);
+TSM_NODISCARD tsm_status tsm_memory_cursor(tsm_memory *memory, uint64_t begin, uint64_t end, tsm_cursor **out);
 
 /* Does the event touch the window [begin, end)? An event without extent at begin does. */
 static inline bool

@@ -22,20 +22,20 @@ static tsm_error err;
         exit(1);                                        \
     } while (0)
 
-#define OK(call)                                                                        \
-    do {                                                                                \
-        tsm_status status_ = (call);                                                    \
-        if (status_ != TSM_OK) {                                                        \
-            FAIL("%s: %s: %s", #call, tsm_status_text(status_), err.text);              \
-        }                                                                               \
+#define OK(call)                                                           \
+    do {                                                                   \
+        tsm_status status_ = (call);                                       \
+        if (status_ != TSM_OK) {                                           \
+            FAIL("%s: %s: %s", #call, tsm_status_text(status_), err.text); \
+        }                                                                  \
     } while (0)
 
-#define REFUSED(call, wanted)                                                           \
-    do {                                                                                \
-        tsm_status status_ = (call);                                                    \
-        if (status_ != (wanted)) {                                                      \
-            FAIL("%s: %s, not %s", #call, tsm_status_text(status_), #wanted);           \
-        }                                                                               \
+#define REFUSED(call, wanted)                                                 \
+    do {                                                                      \
+        tsm_status status_ = (call);                                          \
+        if (status_ != (wanted)) {                                            \
+            FAIL("%s: %s, not %s", #call, tsm_status_text(status_), #wanted); \
+        }                                                                     \
     } while (0)
 
 static uint64_t random_state = 88172645463325252u;

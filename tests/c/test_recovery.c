@@ -8,8 +8,8 @@
 
 #include "capture/capture.h"
 #include "capture/drain.h"
-#include "tracesmith/tracesmith.h"
 #include "trace_check.h"
+#include "tracesmith/tracesmith.h"
 
 #define LIMIT 4000000
 
@@ -198,8 +198,11 @@ run_with_drains(int kills, uint32_t policy)
 {
     tsm_run *run;
     tsm_error err;
-    tsm_run_config config = { .directory = folder, .output = path, .buffer_bytes = UINT64_C(64) << 20,
-                              .policy = policy, .block_limit_ms = 1000 };
+    tsm_run_config config = { .directory = folder,
+                              .output = path,
+                              .buffer_bytes = UINT64_C(64) << 20,
+                              .policy = policy,
+                              .block_limit_ms = 1000 };
     CHECK(tsm_run_create(&config, &run, &err) == TSM_OK);
     CHECK(tsm_ring_attach(run, &err) == TSM_OK);
     tsm_run_set_state(run, TSM_RUN_ACTIVE);
@@ -252,8 +255,11 @@ program_and_drain_may_both_be_killed(void)
         prepare();
         tsm_run *run;
         tsm_error err;
-        tsm_run_config config = { .directory = folder, .output = path, .buffer_bytes = UINT64_C(64) << 20,
-                                  .policy = TSM_RING_DROP_NEWEST, .block_limit_ms = 1000 };
+        tsm_run_config config = { .directory = folder,
+                                  .output = path,
+                                  .buffer_bytes = UINT64_C(64) << 20,
+                                  .policy = TSM_RING_DROP_NEWEST,
+                                  .block_limit_ms = 1000 };
         CHECK(tsm_run_create(&config, &run, &err) == TSM_OK);
         CHECK(tsm_ring_attach(run, &err) == TSM_OK);
         tsm_run_set_state(run, TSM_RUN_ACTIVE);
@@ -293,8 +299,11 @@ run_traced_program(void)
 {
     tsm_run *run;
     tsm_error err;
-    tsm_run_config config = { .directory = folder, .output = path, .buffer_bytes = UINT64_C(1) << 18,
-                              .policy = TSM_RING_DROP_OLDEST, .block_limit_ms = 1 };
+    tsm_run_config config = { .directory = folder,
+                              .output = path,
+                              .buffer_bytes = UINT64_C(1) << 18,
+                              .policy = TSM_RING_DROP_OLDEST,
+                              .block_limit_ms = 1 };
     CHECK(tsm_run_create(&config, &run, &err) == TSM_OK);
     CHECK(tsm_ring_attach(run, &err) == TSM_OK);
     tsm_run_set_state(run, TSM_RUN_ACTIVE);
@@ -365,8 +374,11 @@ under_the_block_policy_a_killed_drain_does_not_hang_the_program(void)
     prepare();
     tsm_run *run;
     tsm_error err;
-    tsm_run_config config = { .directory = folder, .output = path, .buffer_bytes = UINT64_C(1) << 20,
-                              .policy = TSM_RING_BLOCK, .block_limit_ms = 300 };
+    tsm_run_config config = { .directory = folder,
+                              .output = path,
+                              .buffer_bytes = UINT64_C(1) << 20,
+                              .policy = TSM_RING_BLOCK,
+                              .block_limit_ms = 300 };
     CHECK(tsm_run_create(&config, &run, &err) == TSM_OK);
     CHECK(tsm_ring_attach(run, &err) == TSM_OK);
     tsm_run_set_state(run, TSM_RUN_ACTIVE);

@@ -22,8 +22,9 @@ begin_with(uint32_t policy, uint64_t budget)
 {
     static int number;
     snprintf(folder, sizeof folder, "/tmp/tsm-ring-%d-%d", (int)getpid(), number++);
-    tsm_run_config config = { .directory = folder, .output = "/nowhere", .buffer_bytes = budget, .policy = policy,
-                              .block_limit_ms = 50 };
+    tsm_run_config config = {
+        .directory = folder, .output = "/nowhere", .buffer_bytes = budget, .policy = policy, .block_limit_ms = 50
+    };
     tsm_error err;
     CHECK(tsm_run_create(&config, &run, &err) == TSM_OK);
     CHECK(tsm_run_own(run, &err) == TSM_OK);
@@ -407,7 +408,7 @@ a_full_log_of_names_is_counted_and_named(void)
         last = tsm_ring_text(TSM_TABLE_STRINGS, name, sizeof name);
     }
     CHECK_EQUAL(last, 1); /* "(overflow)" */
-    emit_some(5); /* events go on */
+    emit_some(5);         /* events go on */
     contents all = { 0 };
     take_all(&all);
     CHECK(tsm_spool_names_refused(all.spools[0]) > 1000);

@@ -30,7 +30,8 @@ check_columns(const tsm_sbt_reader *reader, const trace *wanted)
             for (unsigned f = 0; f < TSM_EVENT_FIELD_COUNT; f++) {
                 for (size_t row = 0; columns[f] != NULL && row < count; row++) {
                     CHECK(memcmp((char *)columns[f] + row * fields[f].bytes,
-                                 (const char *)&wanted->events[at + row] + fields[f].offset, fields[f].bytes) == 0);
+                                 (const char *)&wanted->events[at + row] + fields[f].offset, fields[f].bytes)
+                          == 0);
                 }
                 free(columns[f]);
             }
@@ -210,7 +211,8 @@ check_same_tables(const tsm_tables *got, const tsm_tables *wanted)
                 CHECK(a.size == b.size && memcmp(a.data, b.data, a.size) == 0);
             } else {
                 CHECK(memcmp(tsm_tables_borrow_row(got, table, row), tsm_tables_borrow_row(wanted, table, row),
-                             layout->column_count * 8) == 0);
+                             layout->column_count * 8)
+                      == 0);
             }
         }
     }

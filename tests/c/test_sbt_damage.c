@@ -280,7 +280,14 @@ unknown_sections_tables_and_columns_are_passed_over(void)
     size_t size, new_size, refused = 0;
     uint8_t *data = load_file(&size);
     /* streams: first row 1, of columns; 'colour' is not ours; raw_id is constant 42 */
-    static const uint8_t streams[] = "\1" "\7streams" "\0" "\2" "\6colour" "\0\0\2\0\5" "\6raw_id" "\0\0\2\0\x2a";
+    static const uint8_t streams[] = "\1"
+                                     "\7streams"
+                                     "\0"
+                                     "\2"
+                                     "\6colour"
+                                     "\0\0\2\0\5"
+                                     "\6raw_id"
+                                     "\0\0\2\0\x2a";
     struct {
         uint16_t kind, table;
         const void *payload;
@@ -318,16 +325,25 @@ hostile_counts_are_refused(void)
     size_t size, new_size;
     uint8_t *data = load_file(&size);
     /* A stack whose parent is itself; a text longer than the section; a row count without bytes. */
-    static const uint8_t own[] = "\1" "\6stacks" "\0" "\1" "\6parent" "\4\12\2\0\1";
-    static const uint8_t text[] = "\1" "\7strings" "\1" "\4\0\xff\xff\x7f" "abc";
+    static const uint8_t own[] = "\1"
+                                 "\6stacks"
+                                 "\0"
+                                 "\1"
+                                 "\6parent"
+                                 "\4\12\2\0\1";
+    static const uint8_t text[] = "\1"
+                                  "\7strings"
+                                  "\1"
+                                  "\4\0\xff\xff\x7f"
+                                  "abc";
     struct {
         uint16_t table;
         const void *payload;
         size_t bytes;
     } hostile[] = { { 10, own, sizeof own - 1 }, { 1, text, sizeof text - 1 }, { 10, "", 0 } };
     for (unsigned i = 0; i < 3; i++) {
-        uint8_t *changed = insert_section(data, size, 1, hostile[i].table, hostile[i].payload, hostile[i].bytes,
-                                          &new_size);
+        uint8_t *changed =
+            insert_section(data, size, 1, hostile[i].table, hostile[i].payload, hostile[i].bytes, &new_size);
         tsm_sbt_reader *reader;
         REFUSED(tsm_sbt_reader_open_memory(changed, new_size, &reader, &err), TSM_E_CORRUPT);
         CHECK_EQUAL(err.offset, 64);

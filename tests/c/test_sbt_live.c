@@ -338,12 +338,9 @@ positions_are_durable_without_events(void)
 }
 
 static const unit_test tests[] = {
-    UNIT(a_file_is_read_while_it_is_written),
-    UNIT(two_writers_do_not_meet_and_old_readers_keep_their_file),
-    UNIT(a_finished_file_is_resumed_and_continued),
-    UNIT(a_full_disk_is_reported_and_survived),
-    UNIT(a_window_finds_all_that_touches_it),
-    UNIT(bad_batches_are_refused_and_the_writer_goes_on),
+    UNIT(a_file_is_read_while_it_is_written),       UNIT(two_writers_do_not_meet_and_old_readers_keep_their_file),
+    UNIT(a_finished_file_is_resumed_and_continued), UNIT(a_full_disk_is_reported_and_survived),
+    UNIT(a_window_finds_all_that_touches_it),       UNIT(bad_batches_are_refused_and_the_writer_goes_on),
     UNIT(positions_are_durable_without_events),
 };
 

@@ -21,13 +21,16 @@ simulate(tsm_simulation config)
 static tsm_simulation
 configuration(uint64_t seed, uint32_t devices, uint32_t streams, uint32_t steps, uint32_t layers)
 {
-    return (tsm_simulation){ .seed = seed, .devices = devices, .streams = streams, .steps = steps, .layers = layers,
-                             .begin_ns = 1000000007 };
+    return (tsm_simulation){
+        .seed = seed, .devices = devices, .streams = streams, .steps = steps, .layers = layers, .begin_ns = 1000000007
+    };
 }
 
 /* Every shape that the code treats differently. */
-#define SHAPE(s, d, c, n, l, b) \
-    { .seed = (s), .devices = (d), .streams = (c), .steps = (n), .layers = (l), .begin_ns = (b) }
+#define SHAPE(s, d, c, n, l, b)                                                                   \
+    {                                                                                             \
+        .seed = (s), .devices = (d), .streams = (c), .steps = (n), .layers = (l), .begin_ns = (b) \
+    }
 static const tsm_simulation shapes[] = {
     SHAPE(1, 1, 2, 20, 24, 5000000000), SHAPE(7, 1, 1, 9, 1, 1),  SHAPE(3, 3, 4, 6, 5, 77777),
     SHAPE(9, 2, 2, 12, 2, 12345),       SHAPE(5, 1, 32, 3, 3, 9), SHAPE(11, 8, 1, 5, 4, 31),

@@ -6,7 +6,7 @@
 #include "base/bytes.h"
 #include "sbt/sbt.h"
 
-#define HEADER_BYTES 64
+#define HEADER_BYTES  64
 #define SECTION_BYTES 32
 
 static void

@@ -14,10 +14,20 @@ make_sound(unsigned char *data)
     spool_header *h = (spool_header *)data;
     memset(data, 0, BYTES);
     *h = (spool_header){
-        .magic = SPOOL_MAGIC, .abi = RING_ABI, .bytes = BYTES, .record_count = RECORDS_HERE,
-        .chunk_count = CHUNKS_HERE, .small_count = 2, .small_bytes = CHUNK_BYTES_HERE,
-        .large_bytes = 2 * CHUNK_BYTES_HERE, .records_at = SPOOL_HEADER_BYTES, .states_at = 6144,
-        .log_at = 8192, .log_bytes = LOG_HERE, .small_at = 10240, .large_at = 12288,
+        .magic = SPOOL_MAGIC,
+        .abi = RING_ABI,
+        .bytes = BYTES,
+        .record_count = RECORDS_HERE,
+        .chunk_count = CHUNKS_HERE,
+        .small_count = 2,
+        .small_bytes = CHUNK_BYTES_HERE,
+        .large_bytes = 2 * CHUNK_BYTES_HERE,
+        .records_at = SPOOL_HEADER_BYTES,
+        .states_at = 6144,
+        .log_at = 8192,
+        .log_bytes = LOG_HERE,
+        .small_at = 10240,
+        .large_at = 12288,
     };
 }
 

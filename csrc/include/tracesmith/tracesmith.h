@@ -45,13 +45,13 @@ typedef enum {
 } tsm_overflow_policy;
 
 typedef struct {
-    const char *output;        /* path of the .sbt file */
-    const char *spool_parent;  /* where the spool's folder goes; NULL: /dev/shm or beside the output */
-    const char *application;   /* for the file's metadata; NULL: the process's name */
-    uint64_t buffer_bytes;     /* of chunks, per process; 0: 64 MiB */
+    const char *output;       /* path of the .sbt file */
+    const char *spool_parent; /* where the spool's folder goes; NULL: /dev/shm or beside the output */
+    const char *application;  /* for the file's metadata; NULL: the process's name */
+    uint64_t buffer_bytes;    /* of chunks, per process; 0: 64 MiB */
     tsm_overflow_policy policy;
-    uint32_t block_limit_ms;   /* 0: 1000 */
-    bool compress;             /* zstd, where built in */
+    uint32_t block_limit_ms; /* 0: 1000 */
+    bool compress;           /* zstd, where built in */
 } tsm_session_config;
 
 TSM_EXPORT tsm_session_config tsm_session_config_default(void);
@@ -59,7 +59,7 @@ TSM_EXPORT tsm_session_config tsm_session_config_default(void);
 typedef struct {
     uint64_t emitted, delivered, dropped; /* emitted = delivered + dropped, once stopped */
     uint64_t refused_full, refused_nested, refused_blocked, overwritten, lost_output, damaged;
-    uint64_t names_refused;   /* new names and rows for which no room was left */
+    uint64_t names_refused;    /* new names and rows for which no room was left */
     uint64_t begin_ns, end_ns; /* of the session, CLOCK_MONOTONIC; end_ns 0 while it runs */
     uint64_t file_bytes;
     uint32_t processes, threads;
@@ -75,8 +75,7 @@ TSM_EXPORT TSM_NODISCARD tsm_status tsm_session_start(const tsm_session_config *
 
 /* Emits are refused from here on; all that was emitted is in the file when this returns, and the
  * session is gone. A failure of the output is reported here, and stats say what it cost. */
-TSM_EXPORT TSM_NODISCARD tsm_status tsm_session_stop(tsm_session *session, tsm_session_stats *stats,
-                                                     tsm_error *err);
+TSM_EXPORT TSM_NODISCARD tsm_status tsm_session_stop(tsm_session *session, tsm_session_stats *stats, tsm_error *err);
 
 /* Emits between pause and resume are ignored: neither emitted nor dropped. */
 TSM_EXPORT void tsm_session_pause(tsm_session *session);

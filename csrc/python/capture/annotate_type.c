@@ -16,14 +16,12 @@ typedef struct {
 } open_range;
 
 typedef struct {
-    PyObject_HEAD
-    PyObject *name;
+    PyObject_HEAD PyObject *name;
     open_range range;
 } AnnotateObject;
 
 typedef struct {
-    PyObject_HEAD
-    PyObject *name, *function, *dict;
+    PyObject_HEAD PyObject *name, *function, *dict;
     vectorcallfunc vectorcall;
     open_range range;
 } AnnotatedObject;
@@ -198,7 +196,8 @@ can_be_annotated(PyObject *function)
         return false;
     }
     if (PyFunction_Check(function)
-        && ((PyCodeObject *)PyFunction_GET_CODE(function))->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR | CO_GENERATOR)) {
+        && ((PyCodeObject *)PyFunction_GET_CODE(function))->co_flags
+               & (CO_COROUTINE | CO_ASYNC_GENERATOR | CO_GENERATOR)) {
         PyErr_SetString(PyExc_TypeError, "annotate cannot decorate generators and coroutines: use it inside, as "
                                          "'with annotate(name):'");
         return false;
@@ -329,6 +328,6 @@ PyType_Spec capture_annotated_spec = {
     .name = "tracesmith._capture.annotated",
     .basicsize = sizeof(AnnotatedObject),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR
-        | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = annotated_slots,
 };

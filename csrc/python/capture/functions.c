@@ -14,11 +14,14 @@ PyDoc_STRVAR(simulate_doc,
 static PyObject *
 answers_dict(const tsm_simulation_answers *a)
 {
-    const struct { const char *name; uint64_t value; } all[] = {
+    const struct {
+        const char *name;
+        uint64_t value;
+    } all[] = {
 #define X(field) { #field, a->field },
         X(events) X(kernels) X(copies) X(memsets) X(collectives) X(launches) X(allocations) X(frees) X(wall_ns)
-        X(active_ns) X(busy_ns) X(kernel_busy_ns) X(communication_ns) X(overlap_ns) X(idle_input_ns)
-        X(idle_sync_ns) X(idle_launch_ns) X(copied_bytes) X(peak_bytes) X(leaked_bytes) X(leaked_count)
+            X(active_ns) X(busy_ns) X(kernel_busy_ns) X(communication_ns) X(overlap_ns) X(idle_input_ns) X(idle_sync_ns)
+                X(idle_launch_ns) X(copied_bytes) X(peak_bytes) X(leaked_bytes) X(leaked_count)
 #undef X
     };
     PyObject *dict = PyDict_New();
@@ -53,10 +56,9 @@ simulate(PyObject *module, PyObject *args, PyObject *kwargs)
     tsm_simulation_answers answers;
     tsm_error err = { 0 };
     tsm_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = tsm_simulation_run(&config, &answers, &err);
-    Py_END_ALLOW_THREADS
-    return status == TSM_OK ? answers_dict(&answers) : capture_raise(PyModule_GetState(module), status, &err, NULL);
+    Py_BEGIN_ALLOW_THREADS status = tsm_simulation_run(&config, &answers, &err);
+    Py_END_ALLOW_THREADS return status == TSM_OK ? answers_dict(&answers)
+                                                 : capture_raise(PyModule_GetState(module), status, &err, NULL);
 }
 
 static PyObject *
@@ -83,10 +85,8 @@ recover(PyObject *module, PyObject *arg)
     tsm_error err = { 0 };
     tsm_status status;
     const char *name = PyBytes_AsString(path);
-    Py_BEGIN_ALLOW_THREADS
-    status = tsm_recover(name, &report, &err);
-    Py_END_ALLOW_THREADS
-    Py_DECREF(path);
+    Py_BEGIN_ALLOW_THREADS status = tsm_recover(name, &report, &err);
+    Py_END_ALLOW_THREADS Py_DECREF(path);
     if (status != TSM_OK) {
         return capture_raise(PyModule_GetState(module), status, &err, arg);
     }
@@ -98,9 +98,10 @@ static void
 on_orphan(void *context, const char *spool_directory, const char *output)
 {
     PyObject *list = context;
-    PyObject *item = list == NULL || PyErr_Occurred()
-        ? NULL
-        : Py_BuildValue("(NN)", PyUnicode_DecodeFSDefault(spool_directory), PyUnicode_DecodeFSDefault(output));
+    PyObject *item =
+        list == NULL || PyErr_Occurred()
+            ? NULL
+            : Py_BuildValue("(NN)", PyUnicode_DecodeFSDefault(spool_directory), PyUnicode_DecodeFSDefault(output));
     if (item != NULL) {
         PyList_Append(list, item);
         Py_DECREF(item);

@@ -33,10 +33,10 @@ exception_name(tsm_status status)
 static PyObject *
 builtin_exception(tsm_status status)
 {
-    return status == TSM_E_NOMEM ? PyExc_MemoryError
-        : status == TSM_E_ARG    ? PyExc_ValueError
-        : status == TSM_E_LIMIT  ? PyExc_OverflowError
-                                 : PyExc_SystemError;
+    return status == TSM_E_NOMEM   ? PyExc_MemoryError
+           : status == TSM_E_ARG   ? PyExc_ValueError
+           : status == TSM_E_LIMIT ? PyExc_OverflowError
+                                   : PyExc_SystemError;
 }
 
 /* OSError picks its subclass (FileNotFoundError, ...) from the number it is made with. */
@@ -141,9 +141,10 @@ module_exec(PyObject *module)
     }
     state->errors = PyImport_ImportModule("tracesmith.errors");
     if (state->errors == NULL || tsm_build_names_init(&state->names) < 0
-        || add(module, "Session", PyType_FromModuleAndSpec(module, &capture_session_spec, NULL), &state->SessionType) < 0
-        || add(module, "annotate", PyType_FromModuleAndSpec(module, &capture_annotate_spec, NULL),
-               &state->AnnotateType) < 0) {
+        || add(module, "Session", PyType_FromModuleAndSpec(module, &capture_session_spec, NULL), &state->SessionType)
+               < 0
+        || add(module, "annotate", PyType_FromModuleAndSpec(module, &capture_annotate_spec, NULL), &state->AnnotateType)
+               < 0) {
         return -1; /* module_clear releases what was made */
     }
     capture_annotate_ready(state->AnnotateType);

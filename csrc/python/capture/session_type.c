@@ -4,9 +4,8 @@
 #include <string.h>
 
 typedef struct {
-    PyObject_HEAD
-    tsm_session *session; /* NULL: not running */
-    capture_state *state; /* of the module, which the type keeps alive */
+    PyObject_HEAD tsm_session *session; /* NULL: not running */
+    capture_state *state;               /* of the module, which the type keeps alive */
 } SessionObject;
 
 static capture_state *
@@ -71,16 +70,15 @@ optional_path(PyObject *object, void *target)
     return object == Py_None ? 1 : PyUnicode_FSConverter(object, target);
 }
 
-PyDoc_STRVAR(start_doc,
-             "start($self, /, output, *, buffer_bytes=0, policy=0, block_limit_ms=0, compress=False,\n"
-             "      application=None, spool=None)\n--\n\n"
-             "Begin to record into the file output.");
+PyDoc_STRVAR(start_doc, "start($self, /, output, *, buffer_bytes=0, policy=0, block_limit_ms=0, compress=False,\n"
+                        "      application=None, spool=None)\n--\n\n"
+                        "Begin to record into the file output.");
 
 static PyObject *
 session_start(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = { "output",      "buffer_bytes", "policy", "block_limit_ms", "compress",
-                                "application", "spool",        NULL };
+    static char *keywords[] = { "output",   "buffer_bytes", "policy", "block_limit_ms",
+                                "compress", "application",  "spool",  NULL };
     SessionObject *self = (SessionObject *)op;
     PyObject *output = NULL, *spool = NULL;
     const char *application = NULL;
@@ -88,8 +86,7 @@ session_start(PyObject *op, PyObject *args, PyObject *kwargs)
     unsigned int policy = 0, limit = 0;
     int compress = 0;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&|$KIIpzO&:start", keywords, PyUnicode_FSConverter, &output,
-                                     &buffer, &policy, &limit, &compress, &application, optional_path,
-                                     &spool)) {
+                                     &buffer, &policy, &limit, &compress, &application, optional_path, &spool)) {
         return NULL;
     }
     tsm_session_config config = tsm_session_config_default();
@@ -108,10 +105,8 @@ session_start(PyObject *op, PyObject *args, PyObject *kwargs)
     } else if (policy > TSM_BLOCK) {
         status = tsm_fail(&err, TSM_E_ARG, 0, "policy must be 0, 1 or 2, not %u", policy);
     } else {
-        Py_BEGIN_ALLOW_THREADS
-        status = tsm_session_start(&config, &session, &err);
-        Py_END_ALLOW_THREADS
-        self->session = session;
+        Py_BEGIN_ALLOW_THREADS status = tsm_session_start(&config, &session, &err);
+        Py_END_ALLOW_THREADS self->session = session;
     }
     PyObject *path = PyUnicode_DecodeFSDefault(config.output);
     PyObject *result = status == TSM_OK ? Py_NewRef(Py_None) : capture_raise(state_of(op), status, &err, path);
@@ -142,10 +137,9 @@ session_stop(PyObject *op, PyObject *unused)
         tsm_fail(&err, status, 0, "the session is not running");
         return capture_raise(state_of(op), status, &err, NULL);
     }
-    Py_BEGIN_ALLOW_THREADS
-    status = tsm_session_stop(session, &stats, &err);
-    Py_END_ALLOW_THREADS
-    if (status != TSM_OK) {
+    Py_BEGIN_ALLOW_THREADS status = tsm_session_stop(session, &stats, &err);
+    Py_END_ALLOW_THREADS if (status != TSM_OK)
+    {
         return capture_raise(state_of(op), status, &err, NULL);
     }
     return stats_dict(&stats);
@@ -161,10 +155,8 @@ session_stats(PyObject *op, PyObject *unused)
         Py_RETURN_NONE;
     }
     tsm_session *session = self->session;
-    Py_BEGIN_ALLOW_THREADS
-    tsm_session_stats_now(session, &stats);
-    Py_END_ALLOW_THREADS
-    return stats_dict(&stats);
+    Py_BEGIN_ALLOW_THREADS tsm_session_stats_now(session, &stats);
+    Py_END_ALLOW_THREADS return stats_dict(&stats);
 }
 
 static PyObject *
@@ -176,8 +168,7 @@ session_flush(PyObject *op, PyObject *unused)
     (void)unused;
     if (self->session != NULL) {
         tsm_session *session = self->session;
-        Py_BEGIN_ALLOW_THREADS
-        status = tsm_session_flush(session, &err);
+        Py_BEGIN_ALLOW_THREADS status = tsm_session_flush(session, &err);
         Py_END_ALLOW_THREADS
     }
     return status == TSM_OK ? Py_NewRef(Py_None) : capture_raise(state_of(op), status, &err, NULL);

@@ -46,10 +46,10 @@ PyObject *capture_raise(capture_state *state, tsm_status status, const tsm_error
 /* Free-threaded builds lock the object; others compile to a plain block. */
 #ifdef Py_GIL_DISABLED
 #define TSM_LOCK(object) Py_BEGIN_CRITICAL_SECTION(object)
-#define TSM_UNLOCK() Py_END_CRITICAL_SECTION()
+#define TSM_UNLOCK()     Py_END_CRITICAL_SECTION()
 #else
 #define TSM_LOCK(object) {
-#define TSM_UNLOCK() }
+#define TSM_UNLOCK()     }
 #endif
 
 #endif

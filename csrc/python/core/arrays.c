@@ -12,8 +12,7 @@ tsm_new_array(PyObject *dtype, npy_intp count)
 PyArrayObject *
 tsm_as_array(PyObject *object, PyObject *dtype, const char *what)
 {
-    if (!PyArray_Check(object)
-        || !PyArray_EquivTypes(PyArray_DESCR((PyArrayObject *)object), (PyArray_Descr *)dtype)
+    if (!PyArray_Check(object) || !PyArray_EquivTypes(PyArray_DESCR((PyArrayObject *)object), (PyArray_Descr *)dtype)
         || PyArray_NDIM((PyArrayObject *)object) != 1) {
         PyErr_Format(PyExc_TypeError, "%s must be a one-dimensional array of dtype %R", what, dtype);
         return NULL;
@@ -97,10 +96,10 @@ tsm_arrays_copy(const module_state *state, const tsm_batch *batch)
 {
     PyArray_Descr *u4 = PyArray_DescrFromType(NPY_UINT32);
     PyArrayObject *events = copy_array(state->event_dtype, batch->events, batch->count, sizeof *batch->events);
-    PyArrayObject *extensions = copy_array(state->extension_dtype, batch->extensions, batch->extension_count,
-                                           sizeof *batch->extensions);
-    PyArrayObject *rows = copy_array((PyObject *)u4, batch->extension_rows, batch->extension_count,
-                                     sizeof *batch->extension_rows);
+    PyArrayObject *extensions =
+        copy_array(state->extension_dtype, batch->extensions, batch->extension_count, sizeof *batch->extensions);
+    PyArrayObject *rows =
+        copy_array((PyObject *)u4, batch->extension_rows, batch->extension_count, sizeof *batch->extension_rows);
     Py_DECREF(u4);
     if (events == NULL || extensions == NULL || rows == NULL) {
         Py_XDECREF(events);
@@ -120,8 +119,8 @@ collect_one(const module_state *state, const tsm_build_target *target, PyObject 
     if (tsm_build_event(&state->names, target, object, &built) < 0) {
         return -1;
     }
-    tsm_status status = tsm_sink_write(
-        sink, &(tsm_batch){ &built.event, 1, built.extensions, rows, built.extension_count }, &err);
+    tsm_status status =
+        tsm_sink_write(sink, &(tsm_batch){ &built.event, 1, built.extensions, rows, built.extension_count }, &err);
     if (status != TSM_OK) {
         tsm_raise(state, status, &err, NULL);
         return -1;

@@ -19,9 +19,9 @@ sort(PyObject *module, PyObject *args)
     }
     if (is_own(arrays.events, events) && arrays.extensions != NULL && is_own(arrays.extensions, extensions)
         && is_own(arrays.rows, rows)) {
-        Py_BEGIN_ALLOW_THREADS
-        status = tsm_events_sort(PyArray_DATA(arrays.events), arrays.batch.count, PyArray_DATA(arrays.rows),
-                                 PyArray_DATA(arrays.extensions), arrays.batch.extension_count);
+        Py_BEGIN_ALLOW_THREADS status =
+            tsm_events_sort(PyArray_DATA(arrays.events), arrays.batch.count, PyArray_DATA(arrays.rows),
+                            PyArray_DATA(arrays.extensions), arrays.batch.extension_count);
         Py_END_ALLOW_THREADS
     }
     tsm_arrays_release(&arrays);
@@ -40,10 +40,10 @@ zstd_available(PyObject *module, PyObject *unused)
 }
 
 PyMethodDef tsm_functions[] = {
-    {"sort", sort, METH_VARARGS,
-     PyDoc_STR("sort($module, events, extensions, rows, /)\n--\n\n"
-               "Sort by timestamp, in place and stably; extensions follow their events.")},
-    {"zstd_available", zstd_available, METH_NOARGS,
-     PyDoc_STR("zstd_available($module, /)\n--\n\nCan this build write and read compressed blocks?")},
-    {NULL, NULL, 0, NULL},
+    { "sort", sort, METH_VARARGS,
+      PyDoc_STR("sort($module, events, extensions, rows, /)\n--\n\n"
+                "Sort by timestamp, in place and stably; extensions follow their events.") },
+    { "zstd_available", zstd_available, METH_NOARGS,
+      PyDoc_STR("zstd_available($module, /)\n--\n\nCan this build write and read compressed blocks?") },
+    { NULL, NULL, 0, NULL },
 };

@@ -19,9 +19,8 @@ tsm_table_number(const char *name)
 PyObject *
 tsm_text_object(unsigned table, tsm_text text)
 {
-    return table == TSM_TABLE_BLOBS
-               ? PyBytes_FromStringAndSize(text.data, (Py_ssize_t)text.size)
-               : PyUnicode_DecodeUTF8(text.data, (Py_ssize_t)text.size, "surrogateescape");
+    return table == TSM_TABLE_BLOBS ? PyBytes_FromStringAndSize(text.data, (Py_ssize_t)text.size)
+                                    : PyUnicode_DecodeUTF8(text.data, (Py_ssize_t)text.size, "surrogateescape");
 }
 
 static int

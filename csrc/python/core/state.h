@@ -5,7 +5,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#define NPY_NO_DEPRECATED_API NPY_1_7_API_VERSION
+#define NPY_NO_DEPRECATED_API  NPY_1_7_API_VERSION
 #define PY_ARRAY_UNIQUE_SYMBOL TSM_ARRAY_API
 #ifndef TSM_IMPORT_ARRAY
 #define NO_IMPORT_ARRAY
@@ -43,9 +43,8 @@ typedef struct {
 /* Where rows live, and perhaps events: a file that is read, or tables in memory. The lock
  * guards both: read to look, write to change. It is never held while Python code runs. */
 typedef struct {
-    PyObject_HEAD
-    tsm_sbt_reader *reader; /* NULL: in memory */
-    tsm_tables *owned;      /* NULL: the reader's */
+    PyObject_HEAD tsm_sbt_reader *reader; /* NULL: in memory */
+    tsm_tables *owned;                    /* NULL: the reader's */
     PyObject *path;
     pthread_rwlock_t lock;
 } StoreObject;
@@ -87,8 +86,7 @@ typedef struct {
     tsm_batch batch;
 } tsm_arrays;
 
-int tsm_arrays_take(const module_state *state, PyObject *events, PyObject *extensions, PyObject *rows,
-                    tsm_arrays *out);
+int tsm_arrays_take(const module_state *state, PyObject *events, PyObject *extensions, PyObject *rows, tsm_arrays *out);
 void tsm_arrays_release(tsm_arrays *arrays);
 /* The tuple (events, extensions, rows) with copies of what batch holds. */
 PyObject *tsm_arrays_copy(const module_state *state, const tsm_batch *batch);

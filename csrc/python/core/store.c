@@ -13,10 +13,8 @@ static tsm_status
 open_reader(StoreObject *self, const char *path, tsm_error *err)
 {
     tsm_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = tsm_sbt_reader_open(path, &self->reader, err);
-    Py_END_ALLOW_THREADS
-    return status;
+    Py_BEGIN_ALLOW_THREADS status = tsm_sbt_reader_open(path, &self->reader, err);
+    Py_END_ALLOW_THREADS return status;
 }
 
 static int
@@ -44,7 +42,7 @@ start(const module_state *state, StoreObject *self)
 static PyObject *
 store_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"path", NULL};
+    static char *keywords[] = { "path", NULL };
     PyObject *object = Py_None, *path = NULL;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:Store", keywords, &object)
         || (object != Py_None && !PyUnicode_FSDecoder(object, &path))) {
@@ -86,8 +84,8 @@ store_get_path(PyObject *op, void *closure)
 }
 
 static PyGetSetDef store_getset[] = {
-    {"path", store_get_path, NULL, PyDoc_STR("The file, or None for tables in memory."), NULL},
-    {NULL, NULL, NULL, NULL, NULL},
+    { "path", store_get_path, NULL, PyDoc_STR("The file, or None for tables in memory."), NULL },
+    { NULL, NULL, NULL, NULL, NULL },
 };
 
 static PyObject *
@@ -98,8 +96,7 @@ store_refresh(PyObject *op, PyObject *unused)
     tsm_error err = { 0 };
     tsm_status status = TSM_OK;
     if (self->reader != NULL) {
-        Py_BEGIN_ALLOW_THREADS
-        pthread_rwlock_wrlock(&self->lock);
+        Py_BEGIN_ALLOW_THREADS pthread_rwlock_wrlock(&self->lock);
         status = tsm_sbt_reader_refresh(self->reader, &err);
         tsm_unlock(&self->lock);
         Py_END_ALLOW_THREADS
@@ -121,13 +118,13 @@ store_info(PyObject *op, PyObject *unused)
         tsm_sbt_reader_info(self->reader, &info);
     }
     tsm_unlock(&self->lock);
-    return Py_BuildValue(
-        "{s(HH)sNsNsy#sKsKsKsKsKsKsK}", "version", info.version_major, info.version_minor, "complete",
-        PyBool_FromLong(info.complete), "compressed", PyBool_FromLong(info.compressed), "uuid", info.uuid,
-        (Py_ssize_t)sizeof info.uuid, "bytes", (unsigned long long)info.file_bytes, "used_bytes",
-        (unsigned long long)info.used_bytes, "events", (unsigned long long)info.event_count, "extensions",
-        (unsigned long long)info.extension_count, "blocks", (unsigned long long)info.block_count, "begin_ns",
-        (unsigned long long)info.begin_ns, "end_ns", (unsigned long long)info.end_ns);
+    return Py_BuildValue("{s(HH)sNsNsy#sKsKsKsKsKsKsK}", "version", info.version_major, info.version_minor, "complete",
+                         PyBool_FromLong(info.complete), "compressed", PyBool_FromLong(info.compressed), "uuid",
+                         info.uuid, (Py_ssize_t)sizeof info.uuid, "bytes", (unsigned long long)info.file_bytes,
+                         "used_bytes", (unsigned long long)info.used_bytes, "events",
+                         (unsigned long long)info.event_count, "extensions", (unsigned long long)info.extension_count,
+                         "blocks", (unsigned long long)info.block_count, "begin_ns", (unsigned long long)info.begin_ns,
+                         "end_ns", (unsigned long long)info.end_ns);
 }
 
 static PyObject *
@@ -157,54 +154,54 @@ store_positions(PyObject *op, PyObject *unused)
 }
 
 static PyMethodDef store_methods[] = {
-    {"read", (PyCFunction)(void (*)(void))tsm_store_read, METH_VARARGS | METH_KEYWORDS,
-     PyDoc_STR("read($self, /, blocks, begin=0, end=None, *, out=None)\n--\n\n"
-               "Decode blocks (an array of numbers) into (events, extensions, rows): everything, or,\n"
-               "when end is given, the events that overlap [begin, end). rows[i] is the event that\n"
-               "extensions[i] belongs to. out: an event array to fill instead of a new one; then\n"
-               "nothing is filtered, and (out, None, None) comes back.")},
-    {"find", tsm_store_find, METH_VARARGS,
-     PyDoc_STR("find($self, begin, end, /)\n--\n\n"
-               "Numbers of the blocks that may hold events overlapping [begin, end).")},
-    {"blocks", tsm_store_blocks, METH_NOARGS,
-     PyDoc_STR("blocks($self, /)\n--\n\nWhat the index says of every block: an array of BLOCK_DTYPE.")},
-    {"positions", store_positions, METH_NOARGS,
-     PyDoc_STR("positions($self, /)\n--\n\n"
-               "How far each producer thread got and what was lost: an array of POSITION_DTYPE.")},
-    {"info", store_info, METH_NOARGS, PyDoc_STR("info($self, /)\n--\n\nFacts about the file, a dict.")},
-    {"refresh", store_refresh, METH_NOARGS,
-     PyDoc_STR("refresh($self, /)\n--\n\nTake in what the file's writer has added since.")},
-    {"count", tsm_store_count, METH_VARARGS,
-     PyDoc_STR("count($self, table, /)\n--\n\nRows of a table, row 0 ('none') included.")},
-    {"table", tsm_store_table, METH_VARARGS,
-     PyDoc_STR("table($self, table, /)\n--\n\nA copy of all rows of a table as a structured array.")},
-    {"text", tsm_store_text, METH_VARARGS,
-     PyDoc_STR("text($self, table, row, /)\n--\n\n"
-               "One text as str, or bytes for blobs; IndexError when there is no such row.")},
-    {"texts", tsm_store_texts, METH_VARARGS,
-     PyDoc_STR("texts($self, table, rows, /)\n--\n\n"
-               "The texts of an array of rows, as an object array; equal rows share one object.")},
-    {"find_text", tsm_store_find_text, METH_O,
-     PyDoc_STR("find_text($self, text, /)\n--\n\nThe row of strings that holds text, or 0.")},
-    {"build", tsm_store_build, METH_O,
-     PyDoc_STR("build($self, objects, /)\n--\n\n"
-               "Turn TraceEvent, CounterEvent and MemoryEvent objects into (events, extensions, rows)\n"
-               "whose ids are rows of these tables.")},
-    {"absorb", tsm_store_absorb, METH_VARARGS,
-     PyDoc_STR("absorb($self, store, events, extensions, /)\n--\n\n"
-               "Take over all rows of another store, and rewrite the ids in both arrays, in place,\n"
-               "from its rows to these.")},
-    {NULL, NULL, 0, NULL},
+    { "read", (PyCFunction)(void (*)(void))tsm_store_read, METH_VARARGS | METH_KEYWORDS,
+      PyDoc_STR("read($self, /, blocks, begin=0, end=None, *, out=None)\n--\n\n"
+                "Decode blocks (an array of numbers) into (events, extensions, rows): everything, or,\n"
+                "when end is given, the events that overlap [begin, end). rows[i] is the event that\n"
+                "extensions[i] belongs to. out: an event array to fill instead of a new one; then\n"
+                "nothing is filtered, and (out, None, None) comes back.") },
+    { "find", tsm_store_find, METH_VARARGS,
+      PyDoc_STR("find($self, begin, end, /)\n--\n\n"
+                "Numbers of the blocks that may hold events overlapping [begin, end).") },
+    { "blocks", tsm_store_blocks, METH_NOARGS,
+      PyDoc_STR("blocks($self, /)\n--\n\nWhat the index says of every block: an array of BLOCK_DTYPE.") },
+    { "positions", store_positions, METH_NOARGS,
+      PyDoc_STR("positions($self, /)\n--\n\n"
+                "How far each producer thread got and what was lost: an array of POSITION_DTYPE.") },
+    { "info", store_info, METH_NOARGS, PyDoc_STR("info($self, /)\n--\n\nFacts about the file, a dict.") },
+    { "refresh", store_refresh, METH_NOARGS,
+      PyDoc_STR("refresh($self, /)\n--\n\nTake in what the file's writer has added since.") },
+    { "count", tsm_store_count, METH_VARARGS,
+      PyDoc_STR("count($self, table, /)\n--\n\nRows of a table, row 0 ('none') included.") },
+    { "table", tsm_store_table, METH_VARARGS,
+      PyDoc_STR("table($self, table, /)\n--\n\nA copy of all rows of a table as a structured array.") },
+    { "text", tsm_store_text, METH_VARARGS,
+      PyDoc_STR("text($self, table, row, /)\n--\n\n"
+                "One text as str, or bytes for blobs; IndexError when there is no such row.") },
+    { "texts", tsm_store_texts, METH_VARARGS,
+      PyDoc_STR("texts($self, table, rows, /)\n--\n\n"
+                "The texts of an array of rows, as an object array; equal rows share one object.") },
+    { "find_text", tsm_store_find_text, METH_O,
+      PyDoc_STR("find_text($self, text, /)\n--\n\nThe row of strings that holds text, or 0.") },
+    { "build", tsm_store_build, METH_O,
+      PyDoc_STR("build($self, objects, /)\n--\n\n"
+                "Turn TraceEvent, CounterEvent and MemoryEvent objects into (events, extensions, rows)\n"
+                "whose ids are rows of these tables.") },
+    { "absorb", tsm_store_absorb, METH_VARARGS,
+      PyDoc_STR("absorb($self, store, events, extensions, /)\n--\n\n"
+                "Take over all rows of another store, and rewrite the ids in both arrays, in place,\n"
+                "from its rows to these.") },
+    { NULL, NULL, 0, NULL },
 };
 
 static PyType_Slot store_slots[] = {
-    {Py_tp_doc, (void *)PyDoc_STR("Store(path=None)\n--\n\n"
-                                  "The tables and events of a file, or tables in memory. Any thread may use it.")},
-    {Py_tp_new, store_new},
-    {Py_tp_dealloc, store_dealloc},
-    {Py_tp_methods, store_methods},
-    {Py_tp_getset, store_getset},
-    {0, NULL},
+    { Py_tp_doc, (void *)PyDoc_STR("Store(path=None)\n--\n\n"
+                                   "The tables and events of a file, or tables in memory. Any thread may use it.") },
+    { Py_tp_new, store_new },
+    { Py_tp_dealloc, store_dealloc },
+    { Py_tp_methods, store_methods },
+    { Py_tp_getset, store_getset },
+    { 0, NULL },
 };
 
 PyType_Spec tsm_store_type_spec = {

@@ -42,16 +42,15 @@ make_plan(StoreObject *self, PyArrayObject *blocks, plan *p)
 
 /* Rows come back relative to their block and leave relative to the whole. */
 static tsm_status
-decode(StoreObject *self, const plan *p, tsm_event *events, tsm_extension *extensions, uint32_t *rows,
-       tsm_error *err)
+decode(StoreObject *self, const plan *p, tsm_event *events, tsm_extension *extensions, uint32_t *rows, tsm_error *err)
 {
     size_t event = 0, extension = 0;
     for (npy_intp i = 0; i < p->block_count; i++) {
         const tsm_sbt_block_info *block = tsm_sbt_reader_block(self->reader, (size_t)p->blocks[i]);
         bool wanted = extensions != NULL && block->extension_count > 0;
-        tsm_status status = tsm_sbt_reader_read(self->reader, (size_t)p->blocks[i], events + event,
-                                                wanted ? extensions + extension : NULL,
-                                                wanted ? rows + extension : NULL, err);
+        tsm_status status =
+            tsm_sbt_reader_read(self->reader, (size_t)p->blocks[i], events + event,
+                                wanted ? extensions + extension : NULL, wanted ? rows + extension : NULL, err);
         if (status != TSM_OK) {
             return status;
         }
@@ -141,15 +140,14 @@ read_new(StoreObject *self, const plan *p, const window *w)
     size_t count = p->events, extension_count = p->extensions;
     tsm_error err = { 0 };
     tsm_status status;
-    Py_BEGIN_ALLOW_THREADS
-    pthread_rwlock_rdlock(&self->lock);
+    Py_BEGIN_ALLOW_THREADS pthread_rwlock_rdlock(&self->lock);
     status = decode(self, p, events, extensions, rows, &err);
     tsm_unlock(&self->lock);
     if (status == TSM_OK && w->given) {
         cut(events, &count, extensions, rows, &extension_count, w->begin, w->end);
     }
-    Py_END_ALLOW_THREADS
-    if (status != TSM_OK) {
+    Py_END_ALLOW_THREADS if (status != TSM_OK)
+    {
         release(&r);
         return tsm_raise(state, status, &err, self->path);
     }
@@ -176,12 +174,11 @@ read_into(StoreObject *self, const plan *p, PyObject *out)
         return NULL;
     }
     tsm_event *data = PyArray_DATA(events);
-    Py_BEGIN_ALLOW_THREADS
-    pthread_rwlock_rdlock(&self->lock);
+    Py_BEGIN_ALLOW_THREADS pthread_rwlock_rdlock(&self->lock);
     status = decode(self, p, data, NULL, NULL, &err);
     tsm_unlock(&self->lock);
-    Py_END_ALLOW_THREADS
-    if (status != TSM_OK) {
+    Py_END_ALLOW_THREADS if (status != TSM_OK)
+    {
         Py_DECREF(events);
         return tsm_raise(state, status, &err, self->path);
     }
@@ -203,7 +200,7 @@ parse_window(PyObject *begin, PyObject *end, window *w)
 PyObject *
 tsm_store_read(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"blocks", "begin", "end", "out", NULL};
+    static char *keywords[] = { "blocks", "begin", "end", "out", NULL };
     PyObject *numbers, *begin = NULL, *end = Py_None, *out = Py_None, *made = NULL;
     window w;
     plan p;

@@ -175,9 +175,8 @@ tsm_store_texts(PyObject *op, PyObject *args)
         return NULL;
     }
     unsigned table = text_table(name);
-    PyArrayObject *rows = table == 0 ? NULL
-                                     : (PyArrayObject *)PyArray_FROMANY(object, NPY_UINT32, 1, 1,
-                                                                        NPY_ARRAY_CARRAY_RO);
+    PyArrayObject *rows =
+        table == 0 ? NULL : (PyArrayObject *)PyArray_FROMANY(object, NPY_UINT32, 1, 1, NPY_ARRAY_CARRAY_RO);
     if (rows == NULL) {
         return NULL;
     }

@@ -14,7 +14,7 @@ state_of(WriterObject *self)
 static PyObject *
 writer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"path", "compress", NULL};
+    static char *keywords[] = { "path", "compress", NULL };
     PyObject *path = NULL;
     int compress = 0;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&|p:Writer", keywords, PyUnicode_FSDecoder, &path, &compress)) {
@@ -32,11 +32,9 @@ writer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     tsm_lock_init(&self->lock);
     tsm_error err = { 0 };
     tsm_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = tsm_sbt_writer_open(PyBytes_AS_STRING(bytes), compress ? TSM_SBT_ZSTD : TSM_SBT_PLAIN, &self->writer,
-                                 &err);
-    Py_END_ALLOW_THREADS
-    Py_DECREF(bytes);
+    Py_BEGIN_ALLOW_THREADS status =
+        tsm_sbt_writer_open(PyBytes_AS_STRING(bytes), compress ? TSM_SBT_ZSTD : TSM_SBT_PLAIN, &self->writer, &err);
+    Py_END_ALLOW_THREADS Py_DECREF(bytes);
     if (status != TSM_OK) {
         tsm_raise(state_of(self), status, &err, path);
         Py_DECREF(self);
@@ -77,10 +75,8 @@ writer_finalize(PyObject *op, PyObject *unused)
     if (tsm_writer_check_process(self) < 0) {
         return NULL;
     }
-    Py_BEGIN_ALLOW_THREADS
-    status = close_writer(self, &err);
-    Py_END_ALLOW_THREADS
-    tsm_lock_write(&self->lock);
+    Py_BEGIN_ALLOW_THREADS status = close_writer(self, &err);
+    Py_END_ALLOW_THREADS tsm_lock_write(&self->lock);
     PyObject *source = self->source;
     self->source = NULL;
     forget_source(self);
@@ -326,46 +322,46 @@ writer_set_process(PyObject *op, PyObject *value, void *closure)
 }
 
 static PyMethodDef writer_methods[] = {
-    {"write", tsm_writer_write, METH_O,
-     PyDoc_STR("write($self, event, /)\n--\n\nAppend one TraceEvent, CounterEvent or MemoryEvent.")},
-    {"write_all", tsm_writer_write_all, METH_O,
-     PyDoc_STR("write_all($self, objects, /)\n--\n\nThe same for any iterable of them: all or none.")},
-    {"write_batch", tsm_writer_write_batch, METH_VARARGS,
-     PyDoc_STR("write_batch($self, store, events, extensions, rows, /)\n--\n\n"
-               "Append arrays whose ids are rows of store, or of this file's own tables when store\n"
-               "is None. extensions and rows may both be None.")},
-    {"intern", writer_intern, METH_O,
-     PyDoc_STR("intern($self, text, /)\n--\n\nThe row of strings that holds text, added if need be.")},
-    {"intern_row", writer_intern_row, METH_VARARGS,
-     PyDoc_STR("intern_row($self, table, values, /)\n--\n\nThe row equal to values, added if need be.")},
-    {"add_row", writer_add_row, METH_VARARGS,
-     PyDoc_STR("add_row($self, table, values, /)\n--\n\nAdd a row even if an equal one exists.")},
-    {"flush", tsm_writer_flush, METH_NOARGS,
-     PyDoc_STR("flush($self, /)\n--\n\nWrite what has been collected, so that readers can see it.")},
-    {"finalize", writer_finalize, METH_NOARGS,
-     PyDoc_STR("finalize($self, /)\n--\n\nFinish the file and close it. A second call does nothing.")},
-    {NULL, NULL, 0, NULL},
+    { "write", tsm_writer_write, METH_O,
+      PyDoc_STR("write($self, event, /)\n--\n\nAppend one TraceEvent, CounterEvent or MemoryEvent.") },
+    { "write_all", tsm_writer_write_all, METH_O,
+      PyDoc_STR("write_all($self, objects, /)\n--\n\nThe same for any iterable of them: all or none.") },
+    { "write_batch", tsm_writer_write_batch, METH_VARARGS,
+      PyDoc_STR("write_batch($self, store, events, extensions, rows, /)\n--\n\n"
+                "Append arrays whose ids are rows of store, or of this file's own tables when store\n"
+                "is None. extensions and rows may both be None.") },
+    { "intern", writer_intern, METH_O,
+      PyDoc_STR("intern($self, text, /)\n--\n\nThe row of strings that holds text, added if need be.") },
+    { "intern_row", writer_intern_row, METH_VARARGS,
+      PyDoc_STR("intern_row($self, table, values, /)\n--\n\nThe row equal to values, added if need be.") },
+    { "add_row", writer_add_row, METH_VARARGS,
+      PyDoc_STR("add_row($self, table, values, /)\n--\n\nAdd a row even if an equal one exists.") },
+    { "flush", tsm_writer_flush, METH_NOARGS,
+      PyDoc_STR("flush($self, /)\n--\n\nWrite what has been collected, so that readers can see it.") },
+    { "finalize", writer_finalize, METH_NOARGS,
+      PyDoc_STR("finalize($self, /)\n--\n\nFinish the file and close it. A second call does nothing.") },
+    { NULL, NULL, 0, NULL },
 };
 
 static PyGetSetDef writer_getset[] = {
-    {"events", writer_get_events, NULL, PyDoc_STR("Events in the file or collected for it."), NULL},
-    {"bytes", writer_get_bytes, NULL, PyDoc_STR("Bytes of the file so far; StateError once finalized."), NULL},
-    {"closed", writer_get_closed, NULL, PyDoc_STR("True once finalized."), NULL},
-    {"path", writer_get_path, NULL, PyDoc_STR("The file."), NULL},
-    {"process", writer_get_process, writer_set_process,
-     PyDoc_STR("Row of processes that threads and streams of written objects belong to."), NULL},
-    {NULL, NULL, NULL, NULL, NULL},
+    { "events", writer_get_events, NULL, PyDoc_STR("Events in the file or collected for it."), NULL },
+    { "bytes", writer_get_bytes, NULL, PyDoc_STR("Bytes of the file so far; StateError once finalized."), NULL },
+    { "closed", writer_get_closed, NULL, PyDoc_STR("True once finalized."), NULL },
+    { "path", writer_get_path, NULL, PyDoc_STR("The file."), NULL },
+    { "process", writer_get_process, writer_set_process,
+      PyDoc_STR("Row of processes that threads and streams of written objects belong to."), NULL },
+    { NULL, NULL, NULL, NULL, NULL },
 };
 
 static PyType_Slot writer_slots[] = {
-    {Py_tp_doc, (void *)PyDoc_STR("Writer(path, compress=False)\n--\n\n"
-                                  "An SBT file being written. Any thread may use it.")},
-    {Py_tp_new, writer_new},
-    {Py_tp_dealloc, writer_dealloc},
-    {Py_tp_finalize, writer_finalizer},
-    {Py_tp_methods, writer_methods},
-    {Py_tp_getset, writer_getset},
-    {0, NULL},
+    { Py_tp_doc, (void *)PyDoc_STR("Writer(path, compress=False)\n--\n\n"
+                                   "An SBT file being written. Any thread may use it.") },
+    { Py_tp_new, writer_new },
+    { Py_tp_dealloc, writer_dealloc },
+    { Py_tp_finalize, writer_finalizer },
+    { Py_tp_methods, writer_methods },
+    { Py_tp_getset, writer_getset },
+    { 0, NULL },
 };
 
 PyType_Spec tsm_writer_type_spec = {

@@ -7,10 +7,9 @@
 #include "python/core/state.h"
 
 typedef struct {
-    PyObject_HEAD
-    tsm_sbt_writer *writer; /* NULL: finalized */
+    PyObject_HEAD tsm_sbt_writer *writer; /* NULL: finalized */
     PyObject *path;
-    pid_t pid;              /* who opened it: a fork's copy must not touch the file */
+    pid_t pid; /* who opened it: a fork's copy must not touch the file */
     uint32_t process;
     uint64_t final_events;
     PyObject *source; /* the store that remap speaks of: a trace is copied block by block */

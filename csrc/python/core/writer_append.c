@@ -11,9 +11,9 @@ tsm_writer_intern_text(void *context, unsigned table, const void *data, size_t s
 {
     WriterObject *self = context;
     tsm_lock_write(&self->lock);
-    tsm_status status = self->writer == NULL ? TSM_E_STATE
-                                             : tsm_tables_intern_text(tsm_sbt_writer_tables(self->writer), table,
-                                                                      data, size, id);
+    tsm_status status = self->writer == NULL
+                            ? TSM_E_STATE
+                            : tsm_tables_intern_text(tsm_sbt_writer_tables(self->writer), table, data, size, id);
     tsm_unlock(&self->lock);
     return status;
 }
@@ -77,10 +77,9 @@ append_detached(WriterObject *self, const tsm_batch *batch)
 {
     tsm_error err = { 0 };
     tsm_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = append(self, batch, &err);
-    Py_END_ALLOW_THREADS
-    if (status != TSM_OK) {
+    Py_BEGIN_ALLOW_THREADS status = append(self, batch, &err);
+    Py_END_ALLOW_THREADS if (status != TSM_OK)
+    {
         return tsm_writer_fail(self, status, &err);
     }
     Py_RETURN_NONE;
@@ -97,8 +96,7 @@ tsm_writer_write(PyObject *op, PyObject *object)
     if (tsm_writer_check_process(self) < 0 || tsm_build_event(&state->names, &target, object, &built) < 0) {
         return NULL;
     }
-    return append_detached(self,
-                           &(tsm_batch){ &built.event, 1, built.extensions, rows, built.extension_count });
+    return append_detached(self, &(tsm_batch){ &built.event, 1, built.extensions, rows, built.extension_count });
 }
 
 PyObject *
@@ -140,7 +138,7 @@ static const char *
 wrong_field(const tsm_tables *tables, const tsm_event *event)
 {
     unsigned extra = extra_table(event->flags);
-    return !TSM_SLOT_IS_EVENT(event->type)                                ? "type"
+    return !TSM_SLOT_IS_EVENT(event->type)                                 ? "type"
            : event->name >= tsm_tables_count(tables, TSM_TABLE_STRINGS)    ? "name"
            : event->stack >= tsm_tables_count(tables, TSM_TABLE_STACKS)    ? "stack"
            : event->thread >= tsm_tables_count(tables, TSM_TABLE_THREADS)  ? "thread"
@@ -279,10 +277,9 @@ tsm_writer_write_batch(PyObject *op, PyObject *args)
     PyObject *old = Py_NewRef(store);
     tsm_error err = { 0 };
     tsm_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = write_batch(self, store == Py_None ? NULL : (StoreObject *)store, &arrays.batch, &old, &err);
-    Py_END_ALLOW_THREADS
-    Py_XDECREF(old);
+    Py_BEGIN_ALLOW_THREADS status =
+        write_batch(self, store == Py_None ? NULL : (StoreObject *)store, &arrays.batch, &old, &err);
+    Py_END_ALLOW_THREADS Py_XDECREF(old);
     tsm_arrays_release(&arrays);
     if (status != TSM_OK) {
         return tsm_writer_fail(self, status, &err);
@@ -300,12 +297,11 @@ tsm_writer_flush(PyObject *op, PyObject *unused)
     if (tsm_writer_check_process(self) < 0) {
         return NULL;
     }
-    Py_BEGIN_ALLOW_THREADS
-    pthread_rwlock_wrlock(&self->lock);
+    Py_BEGIN_ALLOW_THREADS pthread_rwlock_wrlock(&self->lock);
     status = self->writer == NULL ? TSM_E_STATE : tsm_sbt_writer_flush(self->writer, &err);
     tsm_unlock(&self->lock);
-    Py_END_ALLOW_THREADS
-    if (status != TSM_OK) {
+    Py_END_ALLOW_THREADS if (status != TSM_OK)
+    {
         return tsm_writer_fail(self, status, &err);
     }
     Py_RETURN_NONE;
