@@ -126,7 +126,7 @@ tsm_clock_map_add(tsm_clock_map *map, const tsm_clock_point *point)
         next.ns = error > 0 ? point->monotonic_ns : predicted;
         map->first = *point;
     } else {
-        int64_t bend = error * (int64_t)(next.ns_per_tick / SECOND_NS + 1);
+        int64_t bend = (int64_t)((__int128)error * (int64_t)next.ns_per_tick / SECOND_NS);
         next.ns_per_tick = (uint64_t)((int64_t)next.ns_per_tick + bend);
     }
     map->segments[map->count++] = next;
