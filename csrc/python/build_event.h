@@ -10,12 +10,13 @@
 #include "trace/trace.h"
 
 /* The attributes that are read, as interned str: kept in module state. */
-#define TSM_BUILD_NAMES(X)                                                                                             \
-    X(type)                                                                                                            \
-    X(timestamp) X(duration) X(name) X(device_id) X(stream_id) X(correlation_id) X(thread_id) X(metadata) X(flow_info) \
-        X(call_stack) X(kernel_params) X(memory_params) X(value) X(id) X(is_start) X(frames) X(address)                \
-            X(function_name) X(file_name) X(line_number) X(kind) X(grid_x) X(grid_y) X(grid_z) X(block_x) X(block_y)   \
-                X(block_z) X(shared_mem_bytes) X(registers_per_thread) X(src_address) X(dst_address) X(size_bytes)     \
+#define TSM_BUILD_NAMES(X)                                                                                           \
+    X(type)                                                                                                          \
+    X(timestamp)                                                                                                     \
+    X(duration) X(name) X(device_id) X(stream_id) X(correlation_id) X(thread_id) X(metadata) X(flow_info)            \
+        X(call_stack) X(kernel_params) X(memory_params) X(value) X(id) X(is_start) X(frames) X(address)              \
+            X(function_name) X(file_name) X(line_number) X(kind) X(grid_x) X(grid_y) X(grid_z) X(block_x) X(block_y) \
+                X(block_z) X(shared_mem_bytes) X(registers_per_thread) X(src_address) X(dst_address) X(size_bytes)   \
                     X(counter_name) X(unit) X(track_id) X(is_allocation) X(bytes) X(ptr) X(allocator_name) X(category)
 
 typedef struct {

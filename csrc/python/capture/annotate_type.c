@@ -16,12 +16,14 @@ typedef struct {
 } open_range;
 
 typedef struct {
-    PyObject_HEAD PyObject *name;
+    PyObject_HEAD
+    PyObject *name;
     open_range range;
 } AnnotateObject;
 
 typedef struct {
-    PyObject_HEAD PyObject *name, *function, *dict;
+    PyObject_HEAD
+    PyObject *name, *function, *dict;
     vectorcallfunc vectorcall;
     open_range range;
 } AnnotatedObject;
@@ -92,7 +94,7 @@ end_range(capture_state *state, PyObject *name, open_range *range)
         begin = range->begin;
         atomic_store_explicit(&range->in_use, false, memory_order_relaxed);
     }
-    if (!capture_name_id(state, name, &event.name)) {
+    if (!capture_name_id(state, name, tsm_generation(), &event.name)) {
         return false;
     }
     if (event.name != 0 && begin != 0) {

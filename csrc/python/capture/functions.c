@@ -56,9 +56,10 @@ simulate(PyObject *module, PyObject *args, PyObject *kwargs)
     tsm_simulation_answers answers;
     tsm_error err = { 0 };
     tsm_status status;
-    Py_BEGIN_ALLOW_THREADS status = tsm_simulation_run(&config, &answers, &err);
-    Py_END_ALLOW_THREADS return status == TSM_OK ? answers_dict(&answers)
-                                                 : capture_raise(PyModule_GetState(module), status, &err, NULL);
+    Py_BEGIN_ALLOW_THREADS
+    status = tsm_simulation_run(&config, &answers, &err);
+    Py_END_ALLOW_THREADS
+    return status == TSM_OK ? answers_dict(&answers) : capture_raise(PyModule_GetState(module), status, &err, NULL);
 }
 
 static PyObject *
@@ -85,8 +86,10 @@ recover(PyObject *module, PyObject *arg)
     tsm_error err = { 0 };
     tsm_status status;
     const char *name = PyBytes_AsString(path);
-    Py_BEGIN_ALLOW_THREADS status = tsm_recover(name, &report, &err);
-    Py_END_ALLOW_THREADS Py_DECREF(path);
+    Py_BEGIN_ALLOW_THREADS
+    status = tsm_recover(name, &report, &err);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(path);
     if (status != TSM_OK) {
         return capture_raise(PyModule_GetState(module), status, &err, arg);
     }

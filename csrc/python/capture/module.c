@@ -80,9 +80,8 @@ forget_names(capture_state *state)
     }
 }
 
-/* The slow half: a name that is not in its slot of the cache. */
 static bool
-look_up(capture_state *state, PyObject *name, uint64_t generation, uint32_t *id)
+make_id(capture_state *state, PyObject *name, uint64_t generation, uint32_t *id)
 {
     const char *text;
     Py_ssize_t size;
@@ -105,16 +104,15 @@ look_up(capture_state *state, PyObject *name, uint64_t generation, uint32_t *id)
 }
 
 bool
-capture_name_id(capture_state *state, PyObject *name, uint32_t *id)
+capture_look_up(capture_state *state, PyObject *name, uint64_t generation, uint32_t *id)
 {
-    uint64_t generation = tsm_generation();
-    const cached_name *slot = &state->cache[((uintptr_t)name >> 4) & (NAME_CACHE - 1)];
     bool known = true;
     TSM_LOCK(state->errors); /* any object of the module: the cache has no lock of its own */
-    if (__builtin_expect(slot->name == name && state->generation == generation, 1)) {
+    const cached_name *slot = &state->cache[((uintptr_t)name >> 4) & (NAME_CACHE - 1)];
+    if (slot->name == name && state->generation == generation) {
         *id = slot->id;
     } else {
-        known = look_up(state, name, generation, id);
+        known = make_id(state, name, generation, id);
     }
     TSM_UNLOCK();
     return known;

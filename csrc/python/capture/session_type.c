@@ -4,8 +4,10 @@
 #include <string.h>
 
 typedef struct {
-    PyObject_HEAD tsm_session *session; /* NULL: not running */
-    capture_state *state;               /* of the module, which the type keeps alive */
+    PyObject_HEAD
+    tsm_session *session; /* NULL: not running */
+    uint64_t generation;  /* of the ids that belong to it */
+    capture_state *state; /* of the module, which the type keeps alive */
 } SessionObject;
 
 static capture_state *
@@ -105,8 +107,11 @@ session_start(PyObject *op, PyObject *args, PyObject *kwargs)
     } else if (policy > TSM_BLOCK) {
         status = tsm_fail(&err, TSM_E_ARG, 0, "policy must be 0, 1 or 2, not %u", policy);
     } else {
-        Py_BEGIN_ALLOW_THREADS status = tsm_session_start(&config, &session, &err);
-        Py_END_ALLOW_THREADS self->session = session;
+        Py_BEGIN_ALLOW_THREADS
+        status = tsm_session_start(&config, &session, &err);
+        Py_END_ALLOW_THREADS
+        self->session = session;
+        self->generation = tsm_generation();
     }
     PyObject *path = PyUnicode_DecodeFSDefault(config.output);
     PyObject *result = status == TSM_OK ? Py_NewRef(Py_None) : capture_raise(state_of(op), status, &err, path);
@@ -137,9 +142,10 @@ session_stop(PyObject *op, PyObject *unused)
         tsm_fail(&err, status, 0, "the session is not running");
         return capture_raise(state_of(op), status, &err, NULL);
     }
-    Py_BEGIN_ALLOW_THREADS status = tsm_session_stop(session, &stats, &err);
-    Py_END_ALLOW_THREADS if (status != TSM_OK)
-    {
+    Py_BEGIN_ALLOW_THREADS
+    status = tsm_session_stop(session, &stats, &err);
+    Py_END_ALLOW_THREADS
+    if (status != TSM_OK) {
         return capture_raise(state_of(op), status, &err, NULL);
     }
     return stats_dict(&stats);
@@ -155,8 +161,10 @@ session_stats(PyObject *op, PyObject *unused)
         Py_RETURN_NONE;
     }
     tsm_session *session = self->session;
-    Py_BEGIN_ALLOW_THREADS tsm_session_stats_now(session, &stats);
-    Py_END_ALLOW_THREADS return stats_dict(&stats);
+    Py_BEGIN_ALLOW_THREADS
+    tsm_session_stats_now(session, &stats);
+    Py_END_ALLOW_THREADS
+    return stats_dict(&stats);
 }
 
 static PyObject *
@@ -168,7 +176,8 @@ session_flush(PyObject *op, PyObject *unused)
     (void)unused;
     if (self->session != NULL) {
         tsm_session *session = self->session;
-        Py_BEGIN_ALLOW_THREADS status = tsm_session_flush(session, &err);
+        Py_BEGIN_ALLOW_THREADS
+        status = tsm_session_flush(session, &err);
         Py_END_ALLOW_THREADS
     }
     return status == TSM_OK ? Py_NewRef(Py_None) : capture_raise(state_of(op), status, &err, NULL);
@@ -311,7 +320,8 @@ session_emit(PyObject *op, PyObject *const *args, Py_ssize_t count)
         }
         return emit_object(state, args[0]);
     }
-    if (!capture_name_id(state, args[0], &event.name) || (count > 1 && !parse_fields(args, count, &event))) {
+    if (!capture_name_id(state, args[0], ((SessionObject *)op)->generation, &event.name)
+        || (count > 1 && !parse_fields(args, count, &event))) {
         return NULL;
     }
     taken = event.timestamp == 0 ? tsm_emit_now(&event) : tsm_emit(&event);
@@ -334,7 +344,7 @@ session_emit_counter(PyObject *op, PyObject *args)
     if (((SessionObject *)op)->session == NULL) {
         Py_RETURN_FALSE;
     }
-    if (!capture_name_id(state_of(op), name, &event.name)) {
+    if (!capture_name_id(state_of(op), name, ((SessionObject *)op)->generation, &event.name)) {
         return NULL;
     }
     memcpy(&event.value, &value, sizeof value);

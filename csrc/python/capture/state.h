@@ -37,8 +37,9 @@ extern PyType_Spec capture_session_spec, capture_annotate_spec, capture_annotate
 extern PyMethodDef capture_functions[];
 void capture_annotate_ready(PyObject *type);
 
-/* The id of a str, 0 without a session. False: an exception is set. */
-bool capture_name_id(capture_state *state, PyObject *name, uint32_t *id);
+/* The id of a str in the session of that generation (tsm_generation), 0 without a session. False:
+ * an exception is set. */
+bool capture_look_up(capture_state *state, PyObject *name, uint64_t generation, uint32_t *id);
 
 /* Sets the exception for status and returns NULL; path may be NULL. */
 PyObject *capture_raise(capture_state *state, tsm_status status, const tsm_error *err, PyObject *path);
@@ -51,5 +52,18 @@ PyObject *capture_raise(capture_state *state, tsm_status status, const tsm_error
 #define TSM_LOCK(object) {
 #define TSM_UNLOCK()     }
 #endif
+
+static inline bool
+capture_name_id(capture_state *state, PyObject *name, uint64_t generation, uint32_t *id)
+{
+#ifndef Py_GIL_DISABLED
+    const cached_name *slot = &state->cache[((uintptr_t)name >> 4) & (NAME_CACHE - 1)];
+    if (__builtin_expect(slot->name == name && state->generation == generation, 1)) {
+        *id = slot->id;
+        return true;
+    }
+#endif
+    return capture_look_up(state, name, generation, id);
+}
 
 #endif

@@ -19,9 +19,9 @@ sort(PyObject *module, PyObject *args)
     }
     if (is_own(arrays.events, events) && arrays.extensions != NULL && is_own(arrays.extensions, extensions)
         && is_own(arrays.rows, rows)) {
-        Py_BEGIN_ALLOW_THREADS status =
-            tsm_events_sort(PyArray_DATA(arrays.events), arrays.batch.count, PyArray_DATA(arrays.rows),
-                            PyArray_DATA(arrays.extensions), arrays.batch.extension_count);
+        Py_BEGIN_ALLOW_THREADS
+        status = tsm_events_sort(PyArray_DATA(arrays.events), arrays.batch.count, PyArray_DATA(arrays.rows),
+                                 PyArray_DATA(arrays.extensions), arrays.batch.extension_count);
         Py_END_ALLOW_THREADS
     }
     tsm_arrays_release(&arrays);

@@ -18,7 +18,8 @@ void
 tsm_lock_read(pthread_rwlock_t *lock)
 {
     if (pthread_rwlock_tryrdlock(lock) != 0) {
-        Py_BEGIN_ALLOW_THREADS pthread_rwlock_rdlock(lock);
+        Py_BEGIN_ALLOW_THREADS
+        pthread_rwlock_rdlock(lock);
         Py_END_ALLOW_THREADS
     }
 }
@@ -27,7 +28,8 @@ void
 tsm_lock_write(pthread_rwlock_t *lock)
 {
     if (pthread_rwlock_trywrlock(lock) != 0) {
-        Py_BEGIN_ALLOW_THREADS pthread_rwlock_wrlock(lock);
+        Py_BEGIN_ALLOW_THREADS
+        pthread_rwlock_wrlock(lock);
         Py_END_ALLOW_THREADS
     }
 }

@@ -43,8 +43,9 @@ typedef struct {
 /* Where rows live, and perhaps events: a file that is read, or tables in memory. The lock
  * guards both: read to look, write to change. It is never held while Python code runs. */
 typedef struct {
-    PyObject_HEAD tsm_sbt_reader *reader; /* NULL: in memory */
-    tsm_tables *owned;                    /* NULL: the reader's */
+    PyObject_HEAD
+    tsm_sbt_reader *reader; /* NULL: in memory */
+    tsm_tables *owned;      /* NULL: the reader's */
     PyObject *path;
     pthread_rwlock_t lock;
 } StoreObject;

@@ -13,8 +13,10 @@ static tsm_status
 open_reader(StoreObject *self, const char *path, tsm_error *err)
 {
     tsm_status status;
-    Py_BEGIN_ALLOW_THREADS status = tsm_sbt_reader_open(path, &self->reader, err);
-    Py_END_ALLOW_THREADS return status;
+    Py_BEGIN_ALLOW_THREADS
+    status = tsm_sbt_reader_open(path, &self->reader, err);
+    Py_END_ALLOW_THREADS
+    return status;
 }
 
 static int
@@ -96,7 +98,8 @@ store_refresh(PyObject *op, PyObject *unused)
     tsm_error err = { 0 };
     tsm_status status = TSM_OK;
     if (self->reader != NULL) {
-        Py_BEGIN_ALLOW_THREADS pthread_rwlock_wrlock(&self->lock);
+        Py_BEGIN_ALLOW_THREADS
+        pthread_rwlock_wrlock(&self->lock);
         status = tsm_sbt_reader_refresh(self->reader, &err);
         tsm_unlock(&self->lock);
         Py_END_ALLOW_THREADS

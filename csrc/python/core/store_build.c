@@ -97,9 +97,9 @@ tsm_store_absorb(PyObject *op, PyObject *args)
     if (extensions != NULL && op != other && (PyObject *)events == event_object
         && (PyObject *)extensions == extension_object && PyArray_ISWRITEABLE(events)
         && PyArray_ISWRITEABLE(extensions)) {
-        Py_BEGIN_ALLOW_THREADS status =
-            absorb((StoreObject *)op, (StoreObject *)other, PyArray_DATA(events), (size_t)PyArray_SIZE(events),
-                   PyArray_DATA(extensions), (size_t)PyArray_SIZE(extensions));
+        Py_BEGIN_ALLOW_THREADS
+        status = absorb((StoreObject *)op, (StoreObject *)other, PyArray_DATA(events), (size_t)PyArray_SIZE(events),
+                        PyArray_DATA(extensions), (size_t)PyArray_SIZE(extensions));
         Py_END_ALLOW_THREADS
     }
     bool taken = extensions != NULL;

@@ -140,14 +140,15 @@ read_new(StoreObject *self, const plan *p, const window *w)
     size_t count = p->events, extension_count = p->extensions;
     tsm_error err = { 0 };
     tsm_status status;
-    Py_BEGIN_ALLOW_THREADS pthread_rwlock_rdlock(&self->lock);
+    Py_BEGIN_ALLOW_THREADS
+    pthread_rwlock_rdlock(&self->lock);
     status = decode(self, p, events, extensions, rows, &err);
     tsm_unlock(&self->lock);
     if (status == TSM_OK && w->given) {
         cut(events, &count, extensions, rows, &extension_count, w->begin, w->end);
     }
-    Py_END_ALLOW_THREADS if (status != TSM_OK)
-    {
+    Py_END_ALLOW_THREADS
+    if (status != TSM_OK) {
         release(&r);
         return tsm_raise(state, status, &err, self->path);
     }
@@ -174,11 +175,12 @@ read_into(StoreObject *self, const plan *p, PyObject *out)
         return NULL;
     }
     tsm_event *data = PyArray_DATA(events);
-    Py_BEGIN_ALLOW_THREADS pthread_rwlock_rdlock(&self->lock);
+    Py_BEGIN_ALLOW_THREADS
+    pthread_rwlock_rdlock(&self->lock);
     status = decode(self, p, data, NULL, NULL, &err);
     tsm_unlock(&self->lock);
-    Py_END_ALLOW_THREADS if (status != TSM_OK)
-    {
+    Py_END_ALLOW_THREADS
+    if (status != TSM_OK) {
         Py_DECREF(events);
         return tsm_raise(state, status, &err, self->path);
     }

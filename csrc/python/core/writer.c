@@ -32,9 +32,11 @@ writer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     tsm_lock_init(&self->lock);
     tsm_error err = { 0 };
     tsm_status status;
-    Py_BEGIN_ALLOW_THREADS status =
+    Py_BEGIN_ALLOW_THREADS
+    status =
         tsm_sbt_writer_open(PyBytes_AS_STRING(bytes), compress ? TSM_SBT_ZSTD : TSM_SBT_PLAIN, &self->writer, &err);
-    Py_END_ALLOW_THREADS Py_DECREF(bytes);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(bytes);
     if (status != TSM_OK) {
         tsm_raise(state_of(self), status, &err, path);
         Py_DECREF(self);
@@ -75,8 +77,10 @@ writer_finalize(PyObject *op, PyObject *unused)
     if (tsm_writer_check_process(self) < 0) {
         return NULL;
     }
-    Py_BEGIN_ALLOW_THREADS status = close_writer(self, &err);
-    Py_END_ALLOW_THREADS tsm_lock_write(&self->lock);
+    Py_BEGIN_ALLOW_THREADS
+    status = close_writer(self, &err);
+    Py_END_ALLOW_THREADS
+    tsm_lock_write(&self->lock);
     PyObject *source = self->source;
     self->source = NULL;
     forget_source(self);

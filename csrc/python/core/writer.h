@@ -7,7 +7,8 @@
 #include "python/core/state.h"
 
 typedef struct {
-    PyObject_HEAD tsm_sbt_writer *writer; /* NULL: finalized */
+    PyObject_HEAD
+    tsm_sbt_writer *writer; /* NULL: finalized */
     PyObject *path;
     pid_t pid; /* who opened it: a fork's copy must not touch the file */
     uint32_t process;

@@ -77,9 +77,10 @@ append_detached(WriterObject *self, const tsm_batch *batch)
 {
     tsm_error err = { 0 };
     tsm_status status;
-    Py_BEGIN_ALLOW_THREADS status = append(self, batch, &err);
-    Py_END_ALLOW_THREADS if (status != TSM_OK)
-    {
+    Py_BEGIN_ALLOW_THREADS
+    status = append(self, batch, &err);
+    Py_END_ALLOW_THREADS
+    if (status != TSM_OK) {
         return tsm_writer_fail(self, status, &err);
     }
     Py_RETURN_NONE;
@@ -277,9 +278,10 @@ tsm_writer_write_batch(PyObject *op, PyObject *args)
     PyObject *old = Py_NewRef(store);
     tsm_error err = { 0 };
     tsm_status status;
-    Py_BEGIN_ALLOW_THREADS status =
-        write_batch(self, store == Py_None ? NULL : (StoreObject *)store, &arrays.batch, &old, &err);
-    Py_END_ALLOW_THREADS Py_XDECREF(old);
+    Py_BEGIN_ALLOW_THREADS
+    status = write_batch(self, store == Py_None ? NULL : (StoreObject *)store, &arrays.batch, &old, &err);
+    Py_END_ALLOW_THREADS
+    Py_XDECREF(old);
     tsm_arrays_release(&arrays);
     if (status != TSM_OK) {
         return tsm_writer_fail(self, status, &err);
@@ -297,11 +299,12 @@ tsm_writer_flush(PyObject *op, PyObject *unused)
     if (tsm_writer_check_process(self) < 0) {
         return NULL;
     }
-    Py_BEGIN_ALLOW_THREADS pthread_rwlock_wrlock(&self->lock);
+    Py_BEGIN_ALLOW_THREADS
+    pthread_rwlock_wrlock(&self->lock);
     status = self->writer == NULL ? TSM_E_STATE : tsm_sbt_writer_flush(self->writer, &err);
     tsm_unlock(&self->lock);
-    Py_END_ALLOW_THREADS if (status != TSM_OK)
-    {
+    Py_END_ALLOW_THREADS
+    if (status != TSM_OK) {
         return tsm_writer_fail(self, status, &err);
     }
     Py_RETURN_NONE;
