@@ -47,6 +47,39 @@ prepare(void)
     snprintf(folder, sizeof folder, "/tmp/tsm-recovery-%d-%d.run", (int)getpid(), number++);
 }
 
+/* A run that this process and its children emit into. */
+static tsm_run *
+begin_run(uint32_t policy, uint64_t buffer_bytes, uint32_t block_limit_ms)
+{
+    tsm_run *run;
+    tsm_error err;
+    tsm_run_config config = { .directory = folder,
+                              .output = path,
+                              .buffer_bytes = buffer_bytes,
+                              .policy = policy,
+                              .block_limit_ms = block_limit_ms };
+    CHECK(tsm_run_create(&config, &run, &err) == TSM_OK);
+    CHECK(tsm_ring_attach(run, &err) == TSM_OK);
+    tsm_run_set_state(run, TSM_RUN_ACTIVE);
+    return run;
+}
+
+static void
+remove_folder(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    CHECK(system(command) == 0);
+}
+
+static void
+end_run(tsm_run *run)
+{
+    tsm_ring_detach();
+    tsm_run_close(run);
+    remove_folder();
+}
+
 /* Emits 1, 2, 3, ... and says how far it came after each. */
 static void
 emit_for_ever(void)
@@ -196,16 +229,7 @@ start_drain(bool resume)
 static void
 run_with_drains(int kills, uint32_t policy)
 {
-    tsm_run *run;
-    tsm_error err;
-    tsm_run_config config = { .directory = folder,
-                              .output = path,
-                              .buffer_bytes = UINT64_C(64) << 20,
-                              .policy = policy,
-                              .block_limit_ms = 1000 };
-    CHECK(tsm_run_create(&config, &run, &err) == TSM_OK);
-    CHECK(tsm_ring_attach(run, &err) == TSM_OK);
-    tsm_run_set_state(run, TSM_RUN_ACTIVE);
+    tsm_run *run = begin_run(policy, UINT64_C(64) << 20, 1000);
     pid_t drain = start_drain(false);
     pid_t program = fork();
     if (program == 0) {
@@ -216,7 +240,6 @@ run_with_drains(int kills, uint32_t policy)
         usleep((useconds_t)random_below(30000));
         kill(drain, SIGKILL);
         waitpid(drain, NULL, 0);
-        random_below(2);
         drain = start_drain(true);
     }
     shared->stop = true;
@@ -225,11 +248,7 @@ run_with_drains(int kills, uint32_t policy)
     int status;
     waitpid(drain, &status, 0);
     CHECK_EQUAL(status, 0);
-    tsm_ring_detach();
-    tsm_run_close(run);
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    CHECK(system(command) == 0);
+    end_run(run);
 }
 
 static void
@@ -253,16 +272,7 @@ program_and_drain_may_both_be_killed(void)
 {
     for (int round = 0; round < 8; round++) {
         prepare();
-        tsm_run *run;
-        tsm_error err;
-        tsm_run_config config = { .directory = folder,
-                                  .output = path,
-                                  .buffer_bytes = UINT64_C(64) << 20,
-                                  .policy = TSM_RING_DROP_NEWEST,
-                                  .block_limit_ms = 1000 };
-        CHECK(tsm_run_create(&config, &run, &err) == TSM_OK);
-        CHECK(tsm_ring_attach(run, &err) == TSM_OK);
-        tsm_run_set_state(run, TSM_RUN_ACTIVE);
+        tsm_run *run = begin_run(TSM_RING_DROP_NEWEST, UINT64_C(64) << 20, 1000);
         pid_t drain = start_drain(false), program = fork();
         if (program == 0) {
             emit_for_ever();
@@ -282,11 +292,7 @@ program_and_drain_may_both_be_killed(void)
         CHECK_EQUAL(status, 0);
         file_contents all = read_file(path, seen, LIMIT);
         check_sequence(acknowledged, &all);
-        tsm_ring_detach();
-        tsm_run_close(run);
-        char command[128];
-        snprintf(command, sizeof command, "rm -rf %s", folder);
-        CHECK(system(command) == 0);
+        end_run(run);
         unlink(path);
     }
 }
@@ -297,16 +303,7 @@ program_and_drain_may_both_be_killed(void)
 static void
 run_traced_program(void)
 {
-    tsm_run *run;
-    tsm_error err;
-    tsm_run_config config = { .directory = folder,
-                              .output = path,
-                              .buffer_bytes = UINT64_C(1) << 18,
-                              .policy = TSM_RING_DROP_OLDEST,
-                              .block_limit_ms = 1 };
-    CHECK(tsm_run_create(&config, &run, &err) == TSM_OK);
-    CHECK(tsm_ring_attach(run, &err) == TSM_OK);
-    tsm_run_set_state(run, TSM_RUN_ACTIVE);
+    begin_run(TSM_RING_DROP_OLDEST, UINT64_C(1) << 18, 1);
     for (uint64_t i = 1; i <= 6000; i++) {
         tsm_emit(&(tsm_event){ .timestamp = i, .correlation = i, .type = TSM_EVENT_MARKER });
         shared->acknowledged = i;
@@ -361,9 +358,7 @@ a_kill_between_any_two_instructions_loses_nothing_that_was_emitted(void)
         CHECK(all.highest == acknowledged || all.highest == acknowledged + 1);
         CHECK_EQUAL(all.delivered, all.events);
         CHECK_EQUAL(all.emitted, all.delivered + all.dropped);
-        char command[128];
-        snprintf(command, sizeof command, "rm -rf %s", folder);
-        CHECK(system(command) == 0);
+        remove_folder();
         unlink(path);
     }
 }
@@ -372,16 +367,7 @@ static void
 under_the_block_policy_a_killed_drain_does_not_hang_the_program(void)
 {
     prepare();
-    tsm_run *run;
-    tsm_error err;
-    tsm_run_config config = { .directory = folder,
-                              .output = path,
-                              .buffer_bytes = UINT64_C(1) << 20,
-                              .policy = TSM_RING_BLOCK,
-                              .block_limit_ms = 300 };
-    CHECK(tsm_run_create(&config, &run, &err) == TSM_OK);
-    CHECK(tsm_ring_attach(run, &err) == TSM_OK);
-    tsm_run_set_state(run, TSM_RUN_ACTIVE);
+    tsm_run *run = begin_run(TSM_RING_BLOCK, UINT64_C(1) << 20, 300);
     pid_t drain = start_drain(false);
     kill(drain, SIGKILL);
     waitpid(drain, NULL, 0);
@@ -400,11 +386,7 @@ under_the_block_policy_a_killed_drain_does_not_hang_the_program(void)
     CHECK_EQUAL(all.events, taken);
     CHECK_EQUAL(all.emitted, 200000);
     CHECK_EQUAL(all.dropped, 200000 - taken);
-    tsm_ring_detach();
-    tsm_run_close(run);
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    CHECK(system(command) == 0);
+    end_run(run);
     unlink(path);
 }
 
