@@ -8,6 +8,8 @@ _Static_assert(TSM_DROP_OLDEST == (int)TSM_RING_DROP_OLDEST && TSM_DROP_NEWEST =
                    && TSM_BLOCK == (int)TSM_RING_BLOCK,
                "the ring's policies are the API's");
 
+_Static_assert(TSM_EXTENSIONS_MAX == TSM_RING_EXTENSIONS_MAX, "and its limit");
+
 const char *
 tsm_version(void)
 {

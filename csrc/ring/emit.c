@@ -202,7 +202,7 @@ tsm_ring_emit_extended(const tsm_event *event, const tsm_extension *extensions, 
 {
     producer *p = ring_self;
     record *r = p->record;
-    if (count > 16) {
+    if (count > TSM_RING_EXTENSIONS_MAX) {
         return false;
     }
     if (r == NULL) {
@@ -237,11 +237,11 @@ static bool
 emit_unready(const tsm_event *event, const tsm_extension *extensions, uint32_t count, time_source source,
              uint64_t begin)
 {
-    if (ring_in_slow_path) {
-        atomic_fetch_add(&ring_attachment.refused_early, 1);
+    if (atomic_load_explicit(&ring_attachment.generation, memory_order_relaxed) == 0) {
         return false;
     }
-    if (atomic_load_explicit(&ring_attachment.generation, memory_order_relaxed) == 0) {
+    if (ring_in_slow_path) { /* a signal handler or an allocation hook, inside our own slow path */
+        ring_count_elsewhere();
         return false;
     }
     ring_in_slow_path = true;

@@ -209,7 +209,16 @@ set_up(process *self)
         define_text(self, "(overflow)");
     }
     describe_process(self);
+    atomic_fetch_add(&self->spool->refused_elsewhere, atomic_exchange(&ring_attachment.refused_early, 0));
     atomic_store(&self->phase, PROCESS_READY);
+}
+
+void
+ring_count_elsewhere(void)
+{
+    process *self = the_process;
+    bool ready = self != NULL && atomic_load(&self->phase) == PROCESS_READY;
+    atomic_fetch_add(ready ? &self->spool->refused_elsewhere : &ring_attachment.refused_early, 1);
 }
 
 process *
@@ -262,6 +271,7 @@ tsm_ring_attach(tsm_run *run, tsm_error *err)
     at->page = page;
     at->uses_ticks = page->uses_ticks != 0;
     at->parent = (inheritance){ 0 };
+    atomic_store(&at->refused_early, 0);
     snprintf(at->directory, sizeof at->directory, "%s", tsm_run_directory(run));
     atomic_store(&at->generation, ++at->last_generation);
     return TSM_OK;

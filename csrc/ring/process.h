@@ -86,6 +86,9 @@ extern attachment ring_attachment;
 /* This process's state, set up if need be; NULL when not attached or no spool can be made. */
 process *ring_process(void);
 
+/* Counts an event that was refused where its thread has no record to count it in. */
+void ring_count_elsewhere(void);
+
 /* Zeroed pages that are zeros again in a forked child; NULL where that cannot be had. */
 void *ring_wiped_pages(uint64_t bytes);
 

@@ -29,7 +29,8 @@
 #include "trace/event.h"
 #include "trace/trace.h"
 
-/* As tsm_overflow_policy in tracesmith.h. */
+/* As TSM_EXTENSIONS_MAX and tsm_overflow_policy in tracesmith.h. */
+#define TSM_RING_EXTENSIONS_MAX 16
 enum { TSM_RING_DROP_OLDEST = 0, TSM_RING_DROP_NEWEST = 1, TSM_RING_BLOCK = 2 };
 
 typedef struct {
@@ -71,10 +72,8 @@ uint64_t tsm_ring_generation(void);
 typedef enum { TSM_RUN_STOPPED = 0, TSM_RUN_ACTIVE = 1, TSM_RUN_PAUSED = 2 } tsm_run_state;
 
 void tsm_run_set_state(tsm_run *run, tsm_run_state state);
-tsm_run_state tsm_run_state_now(const tsm_run *run);
 const char *tsm_run_directory(const tsm_run *run);
 const char *tsm_run_output(const tsm_run *run); /* as recorded in the control page */
-uint64_t tsm_run_id(const tsm_run *run);
 bool tsm_run_uses_ticks(const tsm_run *run);
 bool tsm_run_fell_back(const tsm_run *run); /* the block policy was given up */
 

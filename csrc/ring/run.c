@@ -134,12 +134,6 @@ tsm_run_set_state(tsm_run *run, tsm_run_state state)
     atomic_store(&run->page->state, (uint32_t)state);
 }
 
-tsm_run_state
-tsm_run_state_now(const tsm_run *run)
-{
-    return (tsm_run_state)atomic_load(&run->page->state);
-}
-
 const char *
 tsm_run_directory(const tsm_run *run)
 {
@@ -151,12 +145,6 @@ tsm_run_output(const tsm_run *run)
 {
     run->page->output[sizeof run->page->output - 1] = 0;
     return run->page->output;
-}
-
-uint64_t
-tsm_run_id(const tsm_run *run)
-{
-    return run->page->run_id;
 }
 
 bool

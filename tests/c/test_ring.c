@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ring/process.h"
 #include "ring/ring.h"
 #include "unit.h"
 
@@ -366,6 +367,24 @@ an_emit_inside_an_emit_is_refused_and_counted(void)
     end();
 }
 
+/* What interrupts the making of a spool cannot be taken, and shows in the counts all the same. */
+static void
+an_emit_inside_a_registration_is_refused_and_counted(void)
+{
+    begin_with(TSM_RING_DROP_NEWEST, BUDGET);
+    ring_in_slow_path = true; /* as a signal handler would find it */
+    CHECK(!tsm_ring_emit(&(tsm_event){ .type = TSM_EVENT_MARKER }));
+    ring_in_slow_path = false;
+    emit_some(3);
+    ring_count_elsewhere();
+    contents all = { 0 };
+    take_all(&all);
+    CHECK_EQUAL(all.events, 3);
+    CHECK_EQUAL(tsm_spool_refused_elsewhere(all.spools[0]), 2);
+    close_all(&all);
+    end();
+}
+
 static void
 threads_beyond_the_records_are_counted_and_ended_ones_come_back(void)
 {
@@ -481,6 +500,7 @@ static const unit_test tests[] = {
     UNIT(a_forked_child_has_a_spool_of_its_own),
     UNIT(forking_while_another_thread_emits_is_safe),
     UNIT(an_emit_inside_an_emit_is_refused_and_counted),
+    UNIT(an_emit_inside_a_registration_is_refused_and_counted),
     UNIT(threads_beyond_the_records_are_counted_and_ended_ones_come_back),
     UNIT(a_full_log_of_names_is_counted_and_named),
     UNIT(a_scribbled_spool_is_refused_or_read_within_bounds),
