@@ -120,10 +120,11 @@ def patches(reader: Reader, count: int) -> list[tuple[int, int]]:
 
 
 def plane(data: bytes, count: int) -> bytes:
+    """Count bytes, from as many or from a zstd frame of fewer."""
     if len(data) == count:
         return data
     if len(data) > count:
-        raise Bad(f"a plane of {len(data)} bytes for {count} values")
+        raise Bad(f"a plane of {len(data)} bytes for {count}")
     try:
         import zstandard
     except ImportError as error:
@@ -274,6 +275,7 @@ class File:
     index: list[tuple[int, ...]] = field(default_factory=list)
     footer: tuple[int, ...] | None = None
     used_bytes: int = 0
+    lost_bytes: int = 0  # payload of sections of unknown kind, less the rows found missing since
 
     def table(self, number: int) -> Table:
         return self.tables.setdefault(number, Table(TABLE_NAMES.get(number, "")))
@@ -294,13 +296,18 @@ def read_table(file: File, section: Section) -> None:
     if count > min(65536, section.payload_bytes):
         raise Bad(f"{count} rows in {section.payload_bytes} bytes")
     first = reader.varint()
-    if first != table.rows:
+    if not table.rows <= first <= table.rows + file.lost_bytes:
         raise Bad(f"rows from {first} on, where {table.rows} is next")
+    file.lost_bytes -= first - table.rows
+    grow(table, first - table.rows)
     table.name = reader.prefixed().decode()
     form = reader.u8()
     if form == 1:
         sizes = decode_column(reader.prefixed(), count).values
-        table.texts += [reader.bytes(size) for size in sizes]
+        if sum(sizes) > 64 * section.payload_bytes:
+            raise Bad(f"texts of {sum(sizes)} bytes in {section.payload_bytes}", reader.at)
+        texts = Reader(plane(reader.prefixed(), sum(sizes)))
+        table.texts += [texts.bytes(size) for size in sizes]
         table.rows += count
         return
     if form != 0:
@@ -410,6 +417,8 @@ def take(file: File, section: Section) -> None:
         if section.count > min(65536, section.payload_bytes):
             raise Bad(f"{section.count} lost rows in {section.payload_bytes} bytes")
         grow(file.table(section.table), section.count)
+    elif section.kind == LOST:
+        file.lost_bytes += section.payload_bytes
     elif section.kind == BLOCK:
         file.blocks.append(read_block(section))
         file.positions |= {position[0]: position for position in file.blocks[-1].positions}
@@ -490,3 +499,14 @@ def make_file(*sections: tuple[int, bytes, int, int]) -> bytes:
     for section in sections:
         data += make_section(len(data), *section)
     return data
+
+
+def unfinished(data: bytes, size: int) -> bytes:
+    """What would be in a file had its writer died there."""
+    (minor,) = struct.unpack_from("<H", data, 10)
+    assert minor == 0
+    head = bytearray(data[:64])
+    head[16] |= 1
+    head[48:56] = bytes(8)
+    head[60:64] = struct.pack("<I", crc32c(bytes(head[:60])))
+    return bytes(head) + data[64:size]

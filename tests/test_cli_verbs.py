@@ -194,17 +194,21 @@ def test_view_escapes_names(cli: Callable, tmp_path: Path) -> None:
     assert cli("view", tmp_path / "a.sbt", "-f", "json").data["events"][0]["name"] == event.name
 
 
-@pytest.fixture
-def killed(tmp_path: Path, command: Callable) -> Iterator[Path]:
-    """The file of a recording that was killed while it ran."""
-    path = tmp_path / "killed.sbt"
-    words = [sys.executable, "-m", "tracesmith", "record", "-d", "60s", "-o", str(path)]
-    with subprocess.Popen(words, stderr=subprocess.DEVNULL, cwd=tmp_path) as recording:
+def record_and_kill(path: Path, *options: str) -> None:
+    words = [sys.executable, "-m", "tracesmith", "record", "-d", "60s", "-o", str(path), *options]
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL, cwd=path.parent) as recording:
         deadline = time.monotonic() + 30
         while not (path.exists() and path.stat().st_size > 20_000):
             assert time.monotonic() < deadline and recording.poll() is None
             time.sleep(0.02)
         recording.kill()
+
+
+@pytest.fixture
+def killed(tmp_path: Path, command: Callable) -> Iterator[Path]:
+    """The file of a recording that was killed while it ran."""
+    path = tmp_path / "killed.sbt"
+    record_and_kill(path)
     yield path
     command("repair", path)  # or its buffers would stay in shared memory
 
@@ -225,6 +229,31 @@ def test_the_file_of_a_killed_recording_reads_and_says_that_it_is_incomplete(
     assert [orphan["recoverable"] for orphan in orphans(cli, killed)] == [False]
     assert f"{orphans(cli, killed)[0]['buffers']}: of a dead run" in cli("info").out
     killed.with_name("moved.sbt").rename(killed)
+    assert cli("info", killed, "--format", "json").data["orphaned"][0]["file"] == str(killed)
+
+
+SHARED = os.statvfs("/dev/shm")
+LARGE = 64 << 30  # a buffer for which four times as much must be free in shared memory
+
+
+@pytest.mark.skipif(SHARED.f_bavail * SHARED.f_frsize >= 4 * LARGE, reason="shared memory is never too small")
+def test_a_dead_run_whose_buffers_lie_beside_its_file_is_found(
+    cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "killed.sbt"
+    record_and_kill(path, "-b", "64G")
+    (buffers,) = tmp_path.glob(".tracesmith-*")
+    expected = [{"file": str(path), "buffers": str(buffers), "recoverable": True}]
+    assert orphans(cli, path) == []
+    assert cli("info", path, "--format", "json").data["orphaned"] == expected
+    assert f"{path}: its run died" in cli("info", path).out
+    monkeypatch.chdir(tmp_path)
+    assert orphans(cli, path) == expected
+    assert cli("info", "killed.sbt", "--format", "json").data["orphaned"] == expected
+    assert cli("repair", path).code == 0
+    assert not buffers.exists()
+    assert orphans(cli, path) == []
+    assert cli("info", path, "--format", "json").data["orphaned"] == []
 
 
 def test_repair_takes_what_a_killed_recording_had_committed(cli: Callable, killed: Path) -> None:

@@ -387,17 +387,6 @@ def test_a_recorded_session_reads_alike(recorded: Path) -> None:
 # ---- Unfinished, unknown, damaged
 
 
-def unfinished(data: bytes, size: int) -> bytes:
-    """What would be in the file had the writer died there."""
-    (minor,) = struct.unpack_from("<H", data, 10)
-    assert minor == 0
-    head = bytearray(data[:64])
-    head[16] |= 1
-    head[48:56] = bytes(8)
-    head[60:64] = struct.pack("<I", sbt.crc32c(bytes(head[:60])))
-    return bytes(head) + data[64:size]
-
-
 def small(path: Path, compression: str = "none") -> bytes:
     """A file of some 3 kB with several sections of every kind."""
     cycle = np.random.default_rng(1).integers(0, TOP, 20, np.uint64)
@@ -421,7 +410,7 @@ def test_an_unfinished_file_gives_the_same_prefix(path: Path, compression: str) 
     for cut in cuts:
         if cut > len(data):
             continue
-        path.write_bytes(unfinished(data, cut))
+        path.write_bytes(sbt.unfinished(data, cut))
         file = assert_same(path)
         assert not file.complete
         assert file.used_bytes == max((b for b in boundaries if b <= cut), default=64)
@@ -430,14 +419,14 @@ def test_an_unfinished_file_gives_the_same_prefix(path: Path, compression: str) 
 def test_a_recording_cut_anywhere_gives_the_same_prefix(recorded: Path, path: Path) -> None:
     data = recorded.read_bytes()
     for cut in random.Random(1).sample(range(64, len(data)), 6):
-        path.write_bytes(unfinished(data, cut))
+        path.write_bytes(sbt.unfinished(data, cut))
         assert_same(path)
 
 
 def inserted(data: bytes, after: int, kind: int, payload: bytes, table: int = 0, count: int = 0) -> bytes:
     """An unfinished copy with another section behind the given number of sections."""
     file = sbt.read_file(data)
-    out = unfinished(data, 64)
+    out = sbt.unfinished(data, 64)
     for number, section in enumerate(file.sections):
         if number == after:
             out += sbt.make_section(len(out), kind, payload, table, count)
@@ -496,7 +485,7 @@ def test_what_is_unknown_is_passed_over(
     path: Path, kind: int, payload: bytes, table: int, count: int
 ) -> None:
     data = small(path)
-    plain = content(unfinished(data, len(data)), path)
+    plain = content(sbt.unfinished(data, len(data)), path)
     for after in range(len(sbt.read_file(data).sections)):
         assert content(inserted(data, after, kind, payload, table, count), path) == plain
 
@@ -515,7 +504,7 @@ def with_unknown_column(section: sbt.Section) -> bytes:
 
 def rewritten(data: bytes, change: Callable[[sbt.Section], bytes | None]) -> bytes:
     """An unfinished copy in which change() gave sections another payload."""
-    out = unfinished(data, 64)
+    out = sbt.unfinished(data, 64)
     for section in sbt.read_file(data).sections:
         payload = change(section)
         if payload is None:
@@ -536,7 +525,7 @@ def test_unknown_columns_of_a_table_are_passed_over(path: Path) -> None:
         changed.append(section.table)
         return with_unknown_column(section)
 
-    assert content(rewritten(data, change), path) == content(unfinished(data, len(data)), path)
+    assert content(rewritten(data, change), path) == content(sbt.unfinished(data, len(data)), path)
     assert len(changed) > 5
 
 
@@ -560,12 +549,12 @@ def test_unknown_columns_of_a_block_are_passed_over(path: Path) -> None:
             reader.prefixed()
         return reader.data[:40] + b"\x0e" + reader.data[41 : reader.at] + b"\3???" + reader.data[reader.at :]
 
-    assert content(rewritten(data, change), path) == content(unfinished(data, len(data)), path)
+    assert content(rewritten(data, change), path) == content(sbt.unfinished(data, len(data)), path)
 
 
 def test_a_lost_table_keeps_later_rows_in_place(path: Path) -> None:
     data = small(path)
-    out, lost = unfinished(data, 64), 0
+    out, lost = sbt.unfinished(data, 64), 0
     for section in sbt.read_file(data).sections:
         body, kind = section.plain(), section.kind
         if kind == sbt.TABLE and section.table == 1 and not lost:
@@ -581,7 +570,7 @@ def test_a_lost_table_keeps_later_rows_in_place(path: Path) -> None:
 @pytest.mark.parametrize("kind", [sbt.TABLE, sbt.BLOCK])
 def test_what_repair_gives_up_reads_alike(path: Path, kind: int, header_too: bool) -> None:
     data = small(path)
-    data = bytearray(unfinished(data, len(data)))
+    data = bytearray(sbt.unfinished(data, len(data)))
     whole = sbt.read_file(bytes(data))
     damaged = next(s for s in whole.sections if s.kind == kind and s.table in (0, 1))
     data[damaged.offset + (8 if header_too else 40)] ^= 0x40
@@ -735,6 +724,26 @@ def test_a_constant_block_of_65536_events_is_read_and_one_more_is_not(path: Path
     path.write_bytes(sbt.make_file((sbt.BLOCK, block_payload(65537, b"\0\0"), 0, 65537)))
     with pytest.raises(ts.CorruptError):
         read_all(path)
+
+
+def memory_bytes() -> int:
+    facts = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    return sum(int(facts[key].split()[0]) << 10 for key in ("MemTotal", "SwapTotal"))
+
+
+def test_more_events_than_memory_are_read_block_by_block_only(path: Path) -> None:
+    blocks = memory_bytes() // (65536 * 64) + 1
+    payload = block_payload(65536, b"\0\0")
+    path.write_bytes(sbt.make_file(*[(sbt.BLOCK, payload, 0, 65536)] * blocks))
+    assert path.stat().st_size < memory_bytes() // 10_000
+    with ts.open(path) as trace:
+        assert len(trace) == blocks * 65536
+        with pytest.raises((MemoryError, OverflowError), match="block by block"):
+            _ = trace.events
+        with pytest.raises((MemoryError, OverflowError), match="block by block"):
+            _ = trace[0:1]
+        assert len(next(iter(trace.blocks(0, 1)))) == 65536
+        assert len(trace.read(65536 * 3 - 5, 10)) == 10
 
 
 def test_an_extension_record_of_a_group_that_is_not_there_is_refused(tmp_path):

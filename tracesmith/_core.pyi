@@ -70,4 +70,13 @@ class Writer:
     def finalize(self, /) -> None: ...
 
 def sort(events: NDArray[Any], extensions: NDArray[Any], rows: NDArray[Any], /) -> None: ...
+def count(
+    store: Store,
+    events: NDArray[Any] | None,
+    extensions: NDArray[Any] | None,
+    rows: NDArray[Any] | None,
+    begin: int | None,
+    end: int | None,
+    /,
+) -> dict[str, int]: ...
 def zstd_available() -> bool: ...

@@ -59,6 +59,8 @@ if TYPE_CHECKING:
         CpuOp = 27
         RuntimeCall = 28
         Communication = 29
+        PythonCall = 30
+        Overhead = 31
         Custom = 255
 
 else:

@@ -1,21 +1,48 @@
 #include "base/host.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
-void
-tsm_host_read_line(const char *path, char *line, size_t size)
+/* The beginning of a small file as a string. */
+static void
+read_text(const char *path, char *text, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? -1 : read(fd, line, size - 1);
+    ssize_t got = fd < 0 ? -1 : read(fd, text, size - 1);
     if (fd >= 0) {
         close(fd);
     }
-    line[got > 0 ? got : 0] = 0;
+    text[got > 0 ? got : 0] = 0;
+}
+
+void
+tsm_host_read_line(const char *path, char *line, size_t size)
+{
+    read_text(path, line, size);
     line[strcspn(line, "\n")] = 0;
+}
+
+static uint64_t
+kilobytes_of(const char *text, const char *key)
+{
+    const char *at = strstr(text, key);
+    return at == NULL ? 0 : strtoull(at + strlen(key), NULL, 10);
+}
+
+uint64_t
+tsm_host_memory_bytes(void)
+{
+    char facts[4096], limit[32];
+    read_text("/proc/meminfo", facts, sizeof facts);
+    uint64_t available = kilobytes_of(facts, "MemAvailable:");
+    uint64_t bytes = available == 0 ? UINT64_MAX : (available + kilobytes_of(facts, "SwapFree:")) << 10;
+    tsm_host_read_line("/sys/fs/cgroup/memory.max", limit, sizeof limit);
+    uint64_t most = strtoull(limit, NULL, 10); /* 0: 'max', or there is no such file */
+    return most > 0 && most < bytes ? most : bytes;
 }
 
 static unsigned

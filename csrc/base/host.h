@@ -13,6 +13,10 @@ typedef struct {
 
 void tsm_host_describe(tsm_host *host);
 
+/* What can still be allocated and used, about: free memory and swap, caches that would be given
+ * up, and not more than the container may have. UINT64_MAX when nobody says. */
+uint64_t tsm_host_memory_bytes(void);
+
 /* The first line of a small file without its newline; empty when it cannot be read. */
 void tsm_host_read_line(const char *path, char *line, size_t size);
 

@@ -14,6 +14,7 @@
 #define OPEN_CHUNKS_NS 250000000u
 #define CLOCK_POINT_NS 1000000000u
 #define QUIET_MS       1000
+#define TILE           128  /* events on their way from slots to the columns of the writer */
 #define LAST_PASSES    1000 /* a program that scribbles on its spool could feed us for ever */
 
 typedef struct {
@@ -29,8 +30,7 @@ struct tsm_drain {
     drained_spool **spools;
     size_t spool_count, spool_capacity;
     /* The block being filled, and the chunks that can be given back once it is written. */
-    tsm_event events[TSM_SBT_BLOCK_EVENTS];
-    size_t event_count;
+    size_t event_count; /* given to the writer */
     tsm_extension *extensions;
     uint32_t *extension_rows;
     size_t extension_count, extension_capacity, row_capacity;
@@ -125,15 +125,13 @@ add_drop(tsm_drain *drain, const drained_thread *thread, uint64_t begin, uint64_
 static void
 settle_block(tsm_drain *drain, bool written)
 {
-    uint64_t begin = drain->event_count > 0 ? drain->events[0].timestamp : 0;
-    uint64_t end = drain->event_count > 0 ? drain->events[drain->event_count - 1].timestamp : 0;
     for (size_t i = 0; i < drain->touched_count; i++) {
         drained_thread *thread = drain->touched[i];
         if (!written && thread->in_block > 0) {
             thread->position.delivered -= thread->in_block;
             thread->position.lost += thread->in_block;
             thread->lost_output += thread->in_block;
-            add_drop(drain, thread, begin, end, thread->in_block, TSM_DROPPED_OUTPUT);
+            add_drop(drain, thread, thread->block_ns, thread->last_ns, thread->in_block, TSM_DROPPED_OUTPUT);
         }
         thread->in_block = 0;
         thread->touched = false;
@@ -162,20 +160,21 @@ write_block(tsm_drain *drain)
         give_back(drain);
         return;
     }
-    tsm_status status = tsm_events_sort(drain->events, drain->event_count, drain->extension_rows, drain->extensions,
-                                        drain->extension_count);
-    if (status == TSM_OK && !tsm_array_reserve(&drain->positions, &drain->position_capacity, drain->touched_count)) {
-        status = TSM_E_NOMEM;
-    }
-    for (size_t i = 0; status == TSM_OK && i < drain->touched_count; i++) {
+    tsm_status status = TSM_E_NOMEM;
+    bool room = tsm_array_reserve(&drain->positions, &drain->position_capacity, drain->touched_count);
+    for (size_t i = 0; i < drain->touched_count; i++) {
         drained_thread *thread = drain->touched[i];
         thread->position.delivered += thread->in_block;
-        drain->positions[i] = thread->position;
+        if (room) {
+            drain->positions[i] = thread->position;
+        }
     }
-    if (status == TSM_OK) {
-        tsm_batch batch = { drain->events, drain->event_count, drain->extensions, drain->extension_rows,
-                            drain->extension_count };
-        status = tsm_sbt_writer_block(drain->writer, &batch, drain->positions, drain->touched_count, &err);
+    if (room) {
+        status = tsm_sbt_writer_end_block(drain->writer, drain->extensions, drain->extension_rows,
+                                          drain->extension_count, drain->positions, drain->touched_count, &err);
+    }
+    if (status != TSM_OK) {
+        tsm_sbt_writer_discard(drain->writer);
     }
     note_output(drain, status, &err);
     settle_block(drain, status == TSM_OK);
@@ -230,6 +229,7 @@ static void
 copy_slots(tsm_drain *drain, drained_spool *from, drained_thread *thread, const tsm_spool_chunk *chunk, uint32_t at)
 {
     tsm_translator translator;
+    tsm_event tile[TILE];
     bool has_event = false; /* an extension has something to belong to */
     tsm_translator_begin(&translator, from->remap, drain->clock);
     while (at < chunk->committed) {
@@ -242,16 +242,22 @@ copy_slots(tsm_drain *drain, drained_spool *from, drained_thread *thread, const 
             write_block(drain);
             continue;
         }
-        tsm_event *out = drain->events + drain->event_count;
-        size_t taken = tsm_translate(&translator, &chunk->slots[at], left < room ? left : room, out);
+        const tsm_event *slots = &chunk->slots[at];
+        size_t some = left < room ? left : room;
+        some = some < TILE ? some : TILE;
+        size_t taken = tsm_translate(&translator, slots, some, tile);
         if (taken == 0 || !touch(drain, thread)) { /* it changed under our eyes, or no memory */
             take_other(drain, from, thread, &chunk->slots[at++], false);
             continue;
         }
+        tsm_sbt_writer_fill(drain->writer, tile, taken, left >= 2 * TILE ? slots + TILE : tile);
+        if (thread->in_block == 0) {
+            thread->block_ns = tile[0].timestamp;
+        }
         drain->event_count += taken;
         thread->in_block += taken;
         thread->position.slots += taken;
-        thread->last_ns = out[taken - 1].timestamp;
+        thread->last_ns = tile[taken - 1].timestamp;
         at += (uint32_t)taken;
         has_event = true;
     }

@@ -13,6 +13,7 @@ typedef struct {
     uint64_t in_block;         /* events in the block that is being filled */
     uint64_t lost_output, damaged_slots;
     uint64_t refused[3]; /* full, nested, blocked: as far as reported */
+    uint64_t block_ns;   /* the time of the first of them */
     uint64_t last_ns;    /* the last event's time */
     bool touched;        /* is in the block's list */
 } drained_thread;

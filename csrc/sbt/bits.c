@@ -11,7 +11,7 @@
 #define LANES 8
 #define ROWS  (SBT_GROUP / LANES)
 
-typedef uint64_t quad __attribute__((vector_size(32)));
+typedef uint64_t quad __attribute__((vector_size(32), aligned(1), may_alias));
 
 static inline uint64_t
 mask_of(unsigned width)
@@ -62,22 +62,31 @@ pack_tail(const uint64_t *values, size_t count, unsigned width, uint64_t base, u
     memcpy(out, &word, 8);
 }
 
+/* Rows begin to end, the eight lanes in two halves, each word in a register until it is used up. */
 static inline __attribute__((always_inline)) void
-unpack_group(const uint8_t *restrict in, unsigned width, uint64_t add, uint64_t *restrict out)
+unpack_rows(const uint8_t *restrict in, size_t begin, size_t end, unsigned width, uint64_t add, uint64_t *restrict out)
 {
     uint64_t mask = mask_of(width);
-    for (unsigned row = 0; row < ROWS; row++, out += LANES) {
-        unsigned bit = row * width, shift = bit % 64;
-        const uint8_t *low = in + bit / 64 * (LANES * 8);
-        /* Only when the value goes on there: the last word has nothing behind it. */
-        const uint8_t *high = shift + width > 64 ? low + LANES * 8 : low;
-        for (unsigned half = 0; half < 2; half++, low += sizeof(quad), high += sizeof(quad)) {
-            quad a, b;
-            memcpy(&a, low, sizeof a);
-            memcpy(&b, high, sizeof b);
-            a = ((a >> shift | b << 1 << (63 - shift)) & mask) + add;
-            memcpy(out + half * (LANES / 2), &a, sizeof a);
+    unsigned used = (unsigned)(begin * width % 64);
+    const quad *from = (const quad *)(const void *)in + begin * width / 64 * 2;
+    quad *to = (quad *)(void *)out;
+    quad low = from[0], high = from[1];
+#pragma GCC unroll 4
+    for (size_t row = begin; row < end; row++, to += 2) {
+        quad a = low >> used, b = high >> used;
+        used += width;
+        /* The last word of a group has nothing behind it. */
+        if (used >= 64 && row + 1 < ROWS) {
+            from += 2;
+            low = from[0];
+            high = from[1];
+            used -= 64;
+            /* In two steps, because a shift by 64 is not defined. */
+            a |= low << 1 << (width - used - 1);
+            b |= high << 1 << (width - used - 1);
         }
+        to[0] = (a & mask) + add;
+        to[1] = (b & mask) + add;
     }
 }
 
@@ -89,9 +98,9 @@ pack_group_avx2(const uint64_t *values, unsigned width, uint64_t base, uint8_t *
 }
 
 __attribute__((target("avx2"))) static void
-unpack_group_avx2(const uint8_t *in, unsigned width, uint64_t add, uint64_t *out)
+unpack_rows_avx2(const uint8_t *in, size_t begin, size_t end, unsigned width, uint64_t add, uint64_t *out)
 {
-    unpack_group(in, width, add, out);
+    unpack_rows(in, begin, end, width, add, out);
 }
 #endif
 
@@ -108,25 +117,27 @@ pack_full(const uint64_t *values, unsigned width, uint64_t base, uint8_t *out)
 }
 
 static void
-unpack_full(const uint8_t *in, unsigned width, uint64_t add, uint64_t *out)
+unpack_full(const uint8_t *in, size_t begin, size_t end, unsigned width, uint64_t add, uint64_t *out)
 {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx2")) {
-        unpack_group_avx2(in, width, add, out);
+        unpack_rows_avx2(in, begin, end, width, add, out);
         return;
     }
 #endif
-    unpack_group(in, width, add, out);
+    unpack_rows(in, begin, end, width, add, out);
 }
 
 static void
-unpack_tail(const uint8_t *in, size_t count, unsigned width, uint64_t add, uint64_t *out)
+unpack_tail(const uint8_t *in, size_t group, size_t begin, size_t count, unsigned width, uint64_t add, uint64_t *out)
 {
-    uint8_t copy[SBT_GROUP * 8 + 16] = { 0 };
+    uint8_t copy[SBT_GROUP * 8 + 16];
+    size_t bytes = sbt_packed_bytes(group, width);
     uint64_t mask = mask_of(width);
-    memcpy(copy, in, sbt_packed_bytes(count, width));
+    memcpy(copy, in, bytes);
+    memset(copy + bytes, 0, 16);
     for (size_t i = 0; i < count; i++) {
-        size_t bit = i * width;
+        size_t bit = (begin + i) * width;
         uint64_t low = tsm_load_u64(copy + bit / 8) >> bit % 8;
         uint64_t high = (uint64_t)copy[bit / 8 + 8] << 1 << (63 - bit % 8);
         out[i] = ((low | high) & mask) + add;
@@ -149,15 +160,15 @@ sbt_pack(const uint64_t *values, size_t count, unsigned width, uint64_t base, ui
 }
 
 void
-sbt_unpack(const uint8_t *in, size_t count, unsigned width, uint64_t add, uint64_t *out)
+sbt_unpack(const uint8_t *in, size_t group, size_t begin, size_t count, unsigned width, uint64_t add, uint64_t *out)
 {
     if (width == 0) {
         for (size_t i = 0; i < count; i++) {
             out[i] = add;
         }
-    } else if (count == SBT_GROUP) {
-        unpack_full(in, width, add, out);
+    } else if (group == SBT_GROUP) {
+        unpack_full(in, begin / LANES, (begin + count) / LANES, width, add, out);
     } else {
-        unpack_tail(in, count, width, add, out);
+        unpack_tail(in, group, begin, count, width, add, out);
     }
 }

@@ -22,7 +22,9 @@ sbt_bit_length(uint64_t value)
 /* The low width bits of each value less base. out: room for sbt_packed_bytes, and 8 more. */
 void sbt_pack(const uint64_t *values, size_t count, unsigned width, uint64_t base, uint8_t *out);
 
-/* count values (SBT_GROUP, or fewer at the end) from in, which holds exactly their bytes; each plus add. */
-void sbt_unpack(const uint8_t *in, size_t count, unsigned width, uint64_t add, uint64_t *out);
+/* Values begin to begin + count of a group, each plus add. in: exactly the bytes of the group, which
+ * is SBT_GROUP values or, at the end, fewer. begin and count: multiples of 8, save at the group's end. */
+void sbt_unpack(const uint8_t *in, size_t group, size_t begin, size_t count, unsigned width, uint64_t add,
+                uint64_t *out);
 
 #endif

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "sbt/columns.h"
-#include "sbt/fields.h"
+#include "sbt/vector.h"
 
 static tsm_status
 fail_block(const sbt_block *block, tsm_status status, const char *what, tsm_error *err)
@@ -44,7 +44,7 @@ sbt_block_parse(sbt_block *block, const uint8_t *payload, uint64_t payload_bytes
     return TSM_OK;
 }
 
-/* The columns of a block that somebody wants, walked group by group in step. */
+/* The columns of a block that somebody wants, walked together, step by step. */
 typedef struct {
     sbt_column columns[SBT_FIELDS];
     bool open[SBT_FIELDS];
@@ -128,8 +128,8 @@ narrow(const uint64_t *restrict values, size_t count, unsigned bytes, void *rest
 static void
 walk_columns(walk *w, size_t count, void *const columns[TSM_EVENT_FIELD_COUNT])
 {
-    uint64_t keys[SBT_GROUP], values[SBT_GROUP];
-    for (size_t at = 0; at < count; at += SBT_GROUP) {
+    uint64_t keys[SBT_STEP], values[SBT_STEP];
+    for (size_t at = 0; at < count; at += SBT_STEP) {
         for (unsigned field = 0; field < SBT_FIELDS; field++) {
             if (!w->open[field]) {
                 continue;
@@ -170,44 +170,42 @@ sbt_block_columns(const sbt_block *block, void *const columns[TSM_EVENT_FIELD_CO
     return status == TSM_OK ? TSM_OK : fail_block(block, status, "columns", err);
 }
 
-static void
-scatter(const uint64_t *restrict values, size_t count, unsigned field, tsm_event *restrict events)
+/* Opens what differs from row to row; the rest is put into the tile once. */
+static tsm_status
+open_tile(walk *w, const sbt_block *block, sbt_tile *tile)
 {
-    uint8_t *to = (uint8_t *)events + sbt_fields[field].offset;
-    switch (sbt_fields[field].bytes) {
-    case 8:
-        for (size_t i = 0; i < count; i++) {
-            memcpy(to + i * sizeof *events, &values[i], 8);
+    for (unsigned field = 0; field < SBT_FIELDS; field++) {
+        uint64_t value;
+        if (is_constant(block, field, &value)) {
+            fill(tile->columns[field], sizeof value, SBT_STEP, value);
+            continue;
         }
-        break;
-    case 4:
-        for (size_t i = 0; i < count; i++) {
-            memcpy(to + i * sizeof *events, &values[i], 4);
+        tsm_status status = open_column(w, block, field);
+        if (status != TSM_OK) {
+            return status;
         }
-        break;
-    default:
-        for (size_t i = 0; i < count; i++) {
-            memcpy(to + i * sizeof *events, &values[i], 2);
+    }
+    return TSM_OK;
+}
+
+static void
+walk_tile(walk *w, sbt_tile *tile)
+{
+    uint64_t keys[SBT_STEP];
+    for (unsigned field = 0; field < SBT_FIELDS; field++) {
+        if (w->open[field]) {
+            uint64_t *own_keys = field == SBT_FIELD_name && w->mapped ? keys : NULL;
+            sbt_column_next(&w->columns[field], tile->columns[field], keys, own_keys);
         }
     }
 }
 
-/* One group: first every line is written whole, so that memory is touched once, then what is
- * not constant goes over it in the cache. */
 static void
-walk_rows(walk *w, const tsm_event *constants, size_t at, uint32_t from, uint32_t to, tsm_event *events)
+skip_tile(walk *w)
 {
-    uint64_t keys[SBT_GROUP], values[SBT_GROUP];
-    size_t begin = at < from ? from - at : 0, end = to - at < SBT_GROUP ? to - at : SBT_GROUP;
-    tsm_event *target = events + (at + begin - from);
-    for (size_t i = 0; i < end - begin; i++) {
-        target[i] = *constants;
-    }
     for (unsigned field = 0; field < SBT_FIELDS; field++) {
         if (w->open[field]) {
-            uint64_t *own_keys = field == SBT_FIELD_name && w->mapped ? keys : NULL;
-            sbt_column_next(&w->columns[field], values, keys, own_keys);
-            scatter(values + begin, end - begin, field, target);
+            sbt_column_skip(&w->columns[field]);
         }
     }
 }
@@ -216,26 +214,16 @@ tsm_status
 sbt_block_rows(const sbt_block *block, uint32_t from, uint32_t to, tsm_event *events, tsm_error *err)
 {
     walk w = { .mapped = false };
-    tsm_event constants = { 0 };
-    tsm_status status = TSM_OK;
-    for (unsigned field = 0; field < SBT_FIELDS && status == TSM_OK; field++) {
-        uint64_t value;
-        if (is_constant(block, field, &value)) {
-            memcpy((uint8_t *)&constants + sbt_fields[field].offset, &value, sbt_fields[field].bytes);
-        } else {
-            status = open_column(&w, block, field);
+    sbt_tile tile;
+    tsm_status status = open_tile(&w, block, &tile);
+    for (size_t at = 0; at < to && status == TSM_OK; at += SBT_STEP) {
+        if (at + SBT_STEP <= from) {
+            skip_tile(&w);
+            continue;
         }
-    }
-    for (size_t at = 0; at < to && status == TSM_OK; at += SBT_GROUP) {
-        if (at + SBT_GROUP <= from) {
-            for (unsigned field = 0; field < SBT_FIELDS; field++) {
-                if (w.open[field]) {
-                    sbt_column_skip(&w.columns[field]);
-                }
-            }
-        } else {
-            walk_rows(&w, &constants, at, from, to, events);
-        }
+        size_t begin = at < from ? from - at : 0, end = to - at < SBT_STEP ? to - at : SBT_STEP;
+        walk_tile(&w, &tile);
+        sbt_tile_rows(&tile, begin, end, events + (at + begin - from));
     }
     status = finish(&w, status);
     return status == TSM_OK ? TSM_OK : fail_block(block, status, "rows", err);

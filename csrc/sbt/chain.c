@@ -150,7 +150,9 @@ sbt_chain_take(sbt_chain *chain, const sbt_section *section, const uint8_t *payl
     if (section->kind == SBT_KIND_BLOCK) {
         status = take_block(chain, section, payload, &entry, err);
     } else if ((section->kind & ~SBT_KIND_LOST) == SBT_KIND_TABLE) {
-        status = sbt_table_decode(chain->tables, section, payload, err);
+        status = sbt_table_decode(chain, section, payload, err);
+    } else if (section->kind == SBT_KIND_LOST) {
+        chain->lost_bytes += section->payload_bytes;
     }
     if (status != TSM_OK) {
         return status;

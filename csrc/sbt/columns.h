@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "sbt/bits.h"
 #include "sbt/layout.h"
+#include "sbt/vector.h"
 #include "sbt/zstd.h"
 
 /* The first byte of a column. */
@@ -31,12 +32,25 @@ typedef struct {
     size_t count;                 /* of different keys at most; 0: the residuals are too large */
 } sbt_keys;
 
+/* What is known of the events in an encoder's columns. */
+typedef struct {
+    size_t count;
+    bool sorted;
+    bool varies[TSM_EVENT_FIELD_COUNT]; /* its column is filled; else all are as in first */
+    tsm_event first;                    /* that came, not by time */
+    uint64_t differences[8];            /* bits of an event's words in which any differs from first */
+    uint64_t last_ns, end_ns;
+} sbt_build;
+
 struct sbt_encoder {
     sbt_zstd_encoder *zstd; /* NULL: no compression */
     sbt_buffer column;      /* composed here, because its size goes before it */
     sbt_keys keys;
-    uint64_t values[SBT_COLUMN_MAX];                               /* the caller's to gather in */
-    uint64_t columns[TSM_EVENT_FIELD_COUNT][TSM_SBT_BLOCK_EVENTS]; /* of the block at work */
+    sbt_build build;
+    uint64_t values[SBT_COLUMN_MAX]; /* the caller's to gather in */
+    /* Of the block being built. 40 more each, because columns that lie whole pages apart would fight
+     * for the same sets of the first cache. */
+    uint64_t columns[TSM_EVENT_FIELD_COUNT][TSM_SBT_BLOCK_EVENTS + 40];
     uint64_t deltas[SBT_COLUMN_MAX], indices[SBT_COLUMN_MAX];
     uint64_t dictionary[SBT_DICTIONARY_MAX];
     uint16_t slots[4096]; /* hash of a residual → place in the dictionary + 1 */
@@ -45,6 +59,8 @@ struct sbt_encoder {
     uint8_t plane[SBT_COLUMN_MAX], packed_plane[SBT_COLUMN_MAX];
 };
 
+uint64_t sbt_build_constant(const sbt_build *build, unsigned field);
+
 /* Writes a varint, the column's size in bytes, and the column. keys: filled from this column's
  * residuals, or NULL. */
 void sbt_column_encode(sbt_encoder *encoder, const uint64_t *values, size_t count, sbt_attempt attempt, sbt_keys *keys,
@@ -52,7 +68,7 @@ void sbt_column_encode(sbt_encoder *encoder, const uint64_t *values, size_t coun
 /* The same by the encoder's keys when that is smaller than other ways are likely to be. */
 void sbt_column_encode_mapped(sbt_encoder *encoder, const uint64_t *values, size_t count, sbt_buffer *out);
 
-/* A column being read, from its first value on, in groups of SBT_GROUP. */
+/* A column being read, from its first value on, in steps of SBT_STEP. */
 typedef struct {
     uint8_t transform;
     bool has_dictionary, has_planes;
@@ -75,10 +91,10 @@ tsm_status sbt_column_open(sbt_column *column, const uint8_t *data, size_t bytes
                            sbt_zstd_decoder **zstd);
 void sbt_column_close(sbt_column *column);
 
-/* The next min(SBT_GROUP, left) values; returns how many. keys: the key column's residuals for
+/* The next min(SBT_STEP, left) values; returns how many. keys: the key column's residuals for
  * these rows, needed by a mapped column. residuals: NULL, or where to put this one's own. */
 size_t sbt_column_next(sbt_column *column, uint64_t *values, const uint64_t *keys, uint64_t *residuals);
-/* Passes over a group. Cheap, except that a delta column must add up. */
+/* Passes over a step. Cheap, except that a delta column must add up. */
 void sbt_column_skip(sbt_column *column);
 
 /* Opens, reads all, closes. */

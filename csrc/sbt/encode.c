@@ -23,6 +23,7 @@ sbt_encoder_create(tsm_sbt_compression compression, sbt_encoder **out)
         free(encoder);
         return TSM_E_NOMEM;
     }
+    sbt_block_begin(encoder);
     *out = encoder;
     return TSM_OK;
 }

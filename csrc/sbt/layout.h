@@ -34,7 +34,7 @@ typedef struct {
 _Static_assert(sizeof(sbt_header) == 64, "drawn in docs/sbt.md");
 
 enum { SBT_KIND_TABLE = 1, SBT_KIND_BLOCK = 2, SBT_KIND_INDEX = 3, SBT_KIND_FOOTER = 4 };
-/* Set by repair on a section whose payload is damaged. */
+/* Set by repair on a section whose payload is damaged; alone where the header is lost too. */
 #define SBT_KIND_LOST 0x8000u
 
 typedef struct {
@@ -112,6 +112,9 @@ typedef struct {
     uint32_t *position_slots; /* hash of producer → index into positions + 1 */
     size_t position_slot_count;
     uint64_t end; /* of the last TABLE or BLOCK section */
+    /* Payload bytes of sections lost with their headers, less the rows found missing since: so
+     * many more may have been in them. */
+    uint64_t lost_bytes;
     sbt_footer totals;
 } sbt_chain;
 
@@ -161,11 +164,24 @@ void sbt_encoder_destroy(sbt_encoder *encoder);
 
 void sbt_table_encode(sbt_encoder *encoder, const tsm_tables *tables, unsigned table, uint32_t first, uint32_t count,
                       sbt_buffer *out);
-tsm_status sbt_table_decode(tsm_tables *tables, const sbt_section *section, const uint8_t *payload, tsm_error *err);
+/* The rows of a section, and those that a lost one before it must have had. */
+tsm_status sbt_table_decode(sbt_chain *chain, const sbt_section *section, const uint8_t *payload, tsm_error *err);
+/* Empty rows, so that the ids of those behind stay right. */
+tsm_status sbt_table_add_lost(tsm_tables *tables, unsigned table, uint32_t count);
+/* Rows that were in lost sections, that no later section tells of, and that what is left refers
+ * to: adds them as empty ones, or their ids would be given out again. */
+tsm_status sbt_chain_restore_rows(sbt_chain *chain, sbt_source *source, tsm_error *err);
 
-/* TSM_E_ARG: the events are not sorted. */
-tsm_status sbt_block_encode(sbt_encoder *encoder, const tsm_batch *batch, uint64_t first_event,
-                            const tsm_sbt_position *positions, size_t position_count, sbt_buffer *out);
+/* A block is begun, events are added (TSM_SBT_BLOCK_EVENTS at most), and when they are sorted it can
+ * be encoded, as often as needed. ahead: count events that the caller will read next, which memory
+ * brings in meanwhile; where there are none, events again. */
+void sbt_block_begin(sbt_encoder *encoder);
+void sbt_block_add(sbt_encoder *encoder, const tsm_event *events, size_t count, const tsm_event *ahead);
+/* By time and stably; costs nothing when they came in order. */
+tsm_status sbt_block_sort(sbt_encoder *encoder, tsm_extension *extensions, uint32_t *rows, size_t extension_count);
+void sbt_block_encode(sbt_encoder *encoder, const tsm_extension *extensions, const uint32_t *rows,
+                      size_t extension_count, uint64_t first_event, const tsm_sbt_position *positions,
+                      size_t position_count, sbt_buffer *out);
 
 typedef struct {
     sbt_block_head head;

@@ -107,9 +107,8 @@ create_writer(tsm_sbt_writer **out, tsm_error *err)
     if (w != NULL) {
         w->fd = -1;
         w->sink.ops = &sbt_writer_sink_ops;
-        w->events = malloc(TSM_SBT_BLOCK_EVENTS * sizeof *w->events);
     }
-    if (w == NULL || w->events == NULL || sbt_chain_create(&w->chain) != TSM_OK) {
+    if (w == NULL || sbt_chain_create(&w->chain) != TSM_OK) {
         tsm_sbt_writer_destroy(w);
         return tsm_fail(err, TSM_E_NOMEM, 0, "no memory for a writer");
     }
@@ -161,7 +160,6 @@ tsm_sbt_writer_open(const char *path, tsm_sbt_compression compression, tsm_sbt_w
 typedef struct {
     tsm_sbt_writer *writer;
     sbt_source source;
-    uint64_t lost; /* a lost section of unknown kind lies there; or 0 */
 } resumption;
 
 /* The next place where a section begins for sure: its header says that it belongs there. */
@@ -208,40 +206,9 @@ mark_if_followed(resumption *r, tsm_status *status, tsm_error *err)
             return false;
         }
         damaged = (sbt_section){ .offset = at, .payload_bytes = next.offset - at - sizeof damaged };
-        r->lost = at;
     }
     *status = mark_lost(r, damaged, err);
     return *status == TSM_OK;
-}
-
-/* Rows that are missing before this TABLE section were in the section whose header is lost. */
-static tsm_status
-name_lost_rows(resumption *r, const sbt_section *section, const uint8_t *payload, tsm_error *err)
-{
-    tsm_tables *tables = r->writer->chain.tables;
-    tsm_bytes bytes = { .at = payload, .end = payload + section->payload_bytes };
-    uint64_t first = tsm_bytes_varint(&bytes), have = tsm_tables_count(tables, section->table);
-    sbt_section lost;
-    if (r->lost == 0 || tsm_table_layout_of(section->table) == NULL || first <= have
-        || !sbt_section_at(&r->source, r->lost, &lost) || first - have > lost.payload_bytes
-        || first - have > SBT_COLUMN_MAX) {
-        return TSM_OK;
-    }
-    lost.kind = SBT_KIND_TABLE | SBT_KIND_LOST;
-    lost.table = section->table;
-    lost.count = (uint32_t)(first - have);
-    r->lost = 0;
-    for (size_t i = r->writer->chain.entry_count; i-- > 0;) {
-        sbt_entry *entry = &r->writer->chain.entries[i];
-        if (entry->offset == lost.offset) {
-            entry->kind = lost.kind;
-            entry->table = lost.table;
-            entry->count = lost.count;
-            break;
-        }
-    }
-    tsm_status status = mark_lost(r, lost, err);
-    return status == TSM_OK ? sbt_table_decode(tables, &lost, NULL, err) : status;
 }
 
 static tsm_status
@@ -264,13 +231,7 @@ take_sections(resumption *r, tsm_error *err)
             }
             return status;
         }
-        if (section.kind == SBT_KIND_TABLE) {
-            status = name_lost_rows(r, &section, payload, err);
-        }
-        if (status == TSM_OK) {
-            status = sbt_chain_take(chain, &section, payload, err);
-        }
-        if (status != TSM_OK) {
+        if ((status = sbt_chain_take(chain, &section, payload, err)) != TSM_OK) {
             return status;
         }
     }
@@ -321,6 +282,10 @@ reopen(resumption *r, tsm_error *err)
     for (unsigned table = 0; table < TSM_TABLE_LIMIT; table++) {
         w->written_rows[table] = tsm_tables_count(w->chain.tables, table);
     }
+    /* Not written yet: so the next block, or the end, brings them into the file. */
+    if ((status = sbt_chain_restore_rows(&w->chain, &r->source, err)) != TSM_OK) {
+        return status;
+    }
     return create_encoder(w, w->header.required & SBT_FEATURE_ZSTD ? TSM_SBT_ZSTD : TSM_SBT_PLAIN, err);
 }
 
@@ -338,7 +303,7 @@ open_existing(tsm_sbt_writer *w, const char *path, tsm_error *err)
 tsm_status
 tsm_sbt_writer_resume(const char *path, tsm_sbt_writer **out, tsm_error *err)
 {
-    resumption r = { .lost = 0 };
+    resumption r = { .writer = NULL };
     tsm_status status = create_writer(&r.writer, err);
     if (status != TSM_OK) {
         return status;

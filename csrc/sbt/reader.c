@@ -116,6 +116,9 @@ read_tables(tsm_sbt_reader *r, tsm_error *err)
     for (size_t i = 0; i < r->chain.entry_count; i++) {
         const sbt_entry *entry = &r->chain.entries[i];
         sbt_section section;
+        if (entry->kind == SBT_KIND_LOST) {
+            r->chain.lost_bytes += entry->payload_bytes;
+        }
         if ((entry->kind & ~SBT_KIND_LOST) != SBT_KIND_TABLE) {
             continue;
         }
@@ -130,7 +133,7 @@ read_tables(tsm_sbt_reader *r, tsm_error *err)
                             "table rows at byte %llu are damaged; repair gives them up and keeps the rest",
                             (unsigned long long)entry->offset);
         }
-        tsm_status status = sbt_table_decode(r->chain.tables, &section, payload, err);
+        tsm_status status = sbt_table_decode(&r->chain, &section, payload, err);
         if (status != TSM_OK) {
             return status;
         }
@@ -421,6 +424,12 @@ tsm_sbt_reader_read_columns(const tsm_sbt_reader *r, size_t index, void *const c
     return status == TSM_OK ? sbt_block_columns(&block, columns, err) : status;
 }
 
+static bool
+starts_before(uint64_t begin_ns, uint64_t end)
+{
+    return begin_ns < end || end == UINT64_MAX;
+}
+
 /* Between the first block that reaches begin and the last that starts before end; in between
  * there may be others only where long events are. */
 size_t
@@ -435,9 +444,9 @@ tsm_sbt_reader_find(const tsm_sbt_reader *r, uint64_t begin, uint64_t end, size_
             high = middle;
         }
     }
-    for (size_t i = low; i < r->block_count && r->earliest_begin[i] < end; i++) {
+    for (size_t i = low; i < r->block_count && starts_before(r->earliest_begin[i], end); i++) {
         const tsm_sbt_block_info *block = &r->blocks[i];
-        if (block->count > 0 && block->begin_ns < end && block->end_ns >= begin) {
+        if (block->count > 0 && starts_before(block->begin_ns, end) && block->end_ns >= begin) {
             indices[found++] = i;
         }
     }

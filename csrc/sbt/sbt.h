@@ -32,7 +32,7 @@ typedef struct {
 
 typedef enum {
     TSM_SBT_PLAIN = 0, /* bit-packed columns */
-    TSM_SBT_ZSTD = 1,  /* byte planes, each by zstd: smaller, slower */
+    TSM_SBT_ZSTD = 1,  /* byte planes and texts, each by zstd: smaller, slower */
 } tsm_sbt_compression;
 
 typedef struct tsm_sbt_writer tsm_sbt_writer;
@@ -55,6 +55,17 @@ tsm_sink *tsm_sbt_writer_sink(tsm_sbt_writer *writer);
  * On failure the file ends after its last complete section, and the caller may go on. */
 TSM_NODISCARD tsm_status tsm_sbt_writer_block(tsm_sbt_writer *writer, const tsm_batch *batch,
                                               const tsm_sbt_position *positions, size_t position_count, tsm_error *err);
+
+/* The same for who has no array of events to give. fill takes up to count events into the block
+ * being built and says how many there was room for; ahead are count events that the caller will
+ * read next, which memory brings in meanwhile (events again when there are none). end_block sorts
+ * what was filled in, and the extensions with it, and writes it; after a failure the block can be
+ * tried again or discarded. */
+size_t tsm_sbt_writer_fill(tsm_sbt_writer *writer, const tsm_event *events, size_t count, const tsm_event *ahead);
+TSM_NODISCARD tsm_status tsm_sbt_writer_end_block(tsm_sbt_writer *writer, tsm_extension *extensions, uint32_t *rows,
+                                                  size_t extension_count, const tsm_sbt_position *positions,
+                                                  size_t position_count, tsm_error *err);
+void tsm_sbt_writer_discard(tsm_sbt_writer *writer);
 
 /* Any number of events in any order: collected, sorted and written block by block. */
 TSM_NODISCARD tsm_status tsm_sbt_writer_append(tsm_sbt_writer *writer, const tsm_batch *batch, tsm_error *err);
@@ -83,7 +94,7 @@ typedef struct tsm_sbt_reader tsm_sbt_reader;
 typedef struct {
     uint16_t version_major, version_minor;
     bool complete;   /* closed by its writer: index and footer are there */
-    bool compressed; /* some block needs zstd */
+    bool compressed; /* written with zstd: some block or text may need it */
     uint8_t uuid[16];
     uint64_t file_bytes; /* of the file */
     uint64_t used_bytes; /* up to the end of the last complete section */

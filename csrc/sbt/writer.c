@@ -10,6 +10,7 @@
 
 #include "base/array.h"
 #include "base/bytes.h"
+#include "sbt/columns.h"
 
 #define TABLE_SECTION_ROWS 16384u
 #define TABLE_SECTION_TEXT ((size_t)1 << 20)
@@ -156,14 +157,14 @@ check_batch(const tsm_batch *batch, tsm_error *err)
 
 /* The block is in the file: nothing may fail any more, so memory was reserved before. */
 static tsm_status
-note_block(tsm_sbt_writer *w, const tsm_batch *batch, const sbt_section *section, const tsm_sbt_position *positions,
+note_block(tsm_sbt_writer *w, size_t count, const sbt_section *section, const tsm_sbt_position *positions,
            size_t position_count)
 {
     sbt_block_head head;
     memcpy(&head, w->buffer.data + sizeof *section, sizeof head);
     w->chain.end = w->at;
     tsm_status status = sbt_chain_add_entry(&w->chain, &(sbt_entry){ .kind = SBT_KIND_BLOCK,
-                                                                     .count = (uint32_t)batch->count,
+                                                                     .count = (uint32_t)count,
                                                                      .offset = section->offset,
                                                                      .payload_bytes = section->payload_bytes,
                                                                      .first_event = head.first_event,
@@ -177,25 +178,65 @@ note_block(tsm_sbt_writer *w, const tsm_batch *batch, const sbt_section *section
     return status;
 }
 
+/* What the encoder holds, with these extensions, as one section. It is kept until it is written. */
 static tsm_status
-write_block(tsm_sbt_writer *w, const tsm_batch *batch, const tsm_sbt_position *positions, size_t position_count,
-            tsm_error *err)
+write_block(tsm_sbt_writer *w, const tsm_extension *extensions, const uint32_t *rows, size_t extension_count,
+            const tsm_sbt_position *positions, size_t position_count, tsm_error *err)
 {
     sbt_section section;
+    size_t count = w->encoder->build.count;
     tsm_status status = write_tables(w, err);
-    if (status != TSM_OK || (batch->count == 0 && position_count == 0)) {
+    if (status != TSM_OK || (count == 0 && position_count == 0)) {
         return status;
     }
     begin_section(w);
-    status = sbt_block_encode(w->encoder, batch, w->chain.totals.event_count, positions, position_count, &w->buffer);
-    if (status != TSM_OK) {
-        return tsm_fail(err, status, 0, "the events of a block are not sorted by timestamp");
-    }
+    sbt_block_encode(w->encoder, extensions, rows, extension_count, w->chain.totals.event_count, positions,
+                     position_count, &w->buffer);
     if (sbt_chain_reserve(&w->chain, position_count) != TSM_OK) {
         return tsm_fail(err, TSM_E_NOMEM, 0, "no memory to write a block");
     }
-    status = end_section(w, SBT_KIND_BLOCK, 0, (uint32_t)batch->count, &section, err);
-    return status == TSM_OK ? note_block(w, batch, &section, positions, position_count) : status;
+    status = end_section(w, SBT_KIND_BLOCK, 0, (uint32_t)count, &section, err);
+    if (status == TSM_OK) {
+        status = note_block(w, count, &section, positions, position_count);
+        sbt_block_begin(w->encoder);
+    }
+    return status;
+}
+
+size_t
+tsm_sbt_writer_fill(tsm_sbt_writer *w, const tsm_event *events, size_t count, const tsm_event *ahead)
+{
+    size_t room = TSM_SBT_BLOCK_EVENTS - w->encoder->build.count;
+    count = count < room ? count : room;
+    sbt_block_add(w->encoder, events, count, ahead);
+    return count;
+}
+
+tsm_status
+tsm_sbt_writer_end_block(tsm_sbt_writer *w, tsm_extension *extensions, uint32_t *rows, size_t extension_count,
+                         const tsm_sbt_position *positions, size_t position_count, tsm_error *err)
+{
+    tsm_status status = sbt_block_sort(w->encoder, extensions, rows, extension_count);
+    if (status != TSM_OK) {
+        return tsm_fail(err, status, 0, "no memory to sort a block");
+    }
+    return write_block(w, extensions, rows, extension_count, positions, position_count, err);
+}
+
+void
+tsm_sbt_writer_discard(tsm_sbt_writer *w)
+{
+    sbt_block_begin(w->encoder);
+}
+
+static tsm_status
+write_collected(tsm_sbt_writer *w, tsm_error *err)
+{
+    tsm_status status = tsm_sbt_writer_end_block(w, w->extensions, w->extension_rows, w->extension_count, NULL, 0, err);
+    if (status == TSM_OK) {
+        w->extension_count = 0;
+    }
+    return status;
 }
 
 tsm_status
@@ -203,74 +244,57 @@ tsm_sbt_writer_block(tsm_sbt_writer *w, const tsm_batch *batch, const tsm_sbt_po
                      size_t position_count, tsm_error *err)
 {
     tsm_status status = check_batch(batch, err);
-    return status == TSM_OK ? write_block(w, batch, positions, position_count, err) : status;
-}
-
-static tsm_batch
-collected(const tsm_sbt_writer *w)
-{
-    return (tsm_batch){ w->events, w->event_count, w->extensions, w->extension_rows, w->extension_count };
-}
-
-static tsm_status
-write_collected(tsm_sbt_writer *w, tsm_error *err)
-{
-    tsm_status status =
-        tsm_events_sort(w->events, w->event_count, w->extension_rows, w->extensions, w->extension_count);
-    if (status != TSM_OK) {
-        return tsm_fail(err, status, 0, "no memory to sort a block");
-    }
-    tsm_batch batch = collected(w);
-    status = write_block(w, &batch, NULL, 0, err);
     if (status == TSM_OK) {
-        w->event_count = w->extension_count = 0;
-    }
-    return status;
-}
-
-/* The event at batch->events[i] with its extensions, the first of which is *extension. */
-static tsm_status
-collect(tsm_sbt_writer *w, const tsm_batch *batch, size_t i, size_t *extension, tsm_error *err)
-{
-    size_t end = *extension;
-    while (end < batch->extension_count && batch->extension_rows[end] == i) {
-        end++;
-    }
-    size_t more = end - *extension;
-    if (more > SBT_COLUMN_MAX) {
-        return tsm_fail(err, TSM_E_LIMIT, 0, "an event with %zu extensions; a block holds %u", more, SBT_COLUMN_MAX);
-    }
-    if (w->event_count == TSM_SBT_BLOCK_EVENTS || w->extension_count + more > SBT_COLUMN_MAX) {
-        tsm_status status = write_collected(w, err);
-        if (status != TSM_OK) {
-            return status;
-        }
-    }
-    if (!tsm_array_reserve(&w->extensions, &w->extension_capacity, w->extension_count + more)
-        || !tsm_array_reserve(&w->extension_rows, &w->extension_row_capacity, w->extension_count + more)) {
-        return tsm_fail(err, TSM_E_NOMEM, 0, "no memory to collect a block");
-    }
-    for (; *extension < end; ++*extension) {
-        w->extensions[w->extension_count] = batch->extensions[*extension];
-        w->extension_rows[w->extension_count++] = (uint32_t)w->event_count;
-    }
-    w->events[w->event_count++] = batch->events[i];
-    return TSM_OK;
-}
-
-/* From event at up to where a block is full. */
-static tsm_status
-collect_some(tsm_sbt_writer *w, const tsm_batch *batch, size_t *at, size_t *extension, tsm_error *err)
-{
-    tsm_status status;
-    do {
-        status = collect(w, batch, *at, extension, err);
-        *at += status == TSM_OK;
-    } while (status == TSM_OK && *at < batch->count && w->event_count < TSM_SBT_BLOCK_EVENTS);
-    if (status == TSM_OK && w->event_count == TSM_SBT_BLOCK_EVENTS) {
         status = write_collected(w, err);
     }
+    if (status != TSM_OK) {
+        return status;
+    }
+    tsm_sbt_writer_fill(w, batch->events, batch->count, batch->events);
+    status = w->encoder->build.sorted
+                 ? write_block(w, batch->extensions, batch->extension_rows, batch->extension_count, positions,
+                               position_count, err)
+                 : tsm_fail(err, TSM_E_ARG, 0, "the events of a block are not sorted by timestamp");
+    tsm_sbt_writer_discard(w);
     return status;
+}
+
+/* How many of the events from first on go into the block being built, and where their extensions,
+ * which begin at extension, end. */
+static size_t
+take_some(const tsm_sbt_writer *w, const tsm_batch *batch, size_t first, size_t extension, size_t *extension_end)
+{
+    size_t room = TSM_SBT_BLOCK_EVENTS - w->encoder->build.count, left = batch->count - first, end = extension;
+    size_t stop = first + (left < room ? left : room), most = extension + SBT_COLUMN_MAX - w->extension_count;
+    while (end < batch->extension_count && batch->extension_rows[end] < stop) {
+        if (end == most) { /* this event's do not all fit */
+            stop = batch->extension_rows[end];
+            while (end > extension && batch->extension_rows[end - 1] == stop) {
+                end--;
+            }
+            break;
+        }
+        end++;
+    }
+    *extension_end = end;
+    return stop - first;
+}
+
+static tsm_status
+collect(tsm_sbt_writer *w, const tsm_batch *batch, size_t first, size_t count, size_t extension, size_t extension_end,
+        tsm_error *err)
+{
+    size_t all = w->extension_count + extension_end - extension;
+    if (!tsm_array_reserve(&w->extensions, &w->extension_capacity, all)
+        || !tsm_array_reserve(&w->extension_rows, &w->extension_row_capacity, all)) {
+        return tsm_fail(err, TSM_E_NOMEM, 0, "no memory to collect a block");
+    }
+    for (uint32_t before = (uint32_t)w->encoder->build.count; extension < extension_end; extension++) {
+        w->extensions[w->extension_count] = batch->extensions[extension];
+        w->extension_rows[w->extension_count++] = before + batch->extension_rows[extension] - (uint32_t)first;
+    }
+    tsm_sbt_writer_fill(w, batch->events + first, count, batch->events + first);
+    return TSM_OK;
 }
 
 tsm_status
@@ -278,15 +302,17 @@ tsm_sbt_writer_append(tsm_sbt_writer *w, const tsm_batch *batch, tsm_error *err)
 {
     size_t extension = 0;
     for (size_t i = 0; i < batch->count;) {
-        tsm_status status = TSM_E_ARG;
-        if (w->event_count == 0 && batch->extension_count == 0 && batch->count - i >= TSM_SBT_BLOCK_EVENTS) {
-            /* Encoded where it lies, if it is sorted. */
-            tsm_batch block = { .events = batch->events + i, .count = TSM_SBT_BLOCK_EVENTS };
-            status = write_block(w, &block, NULL, 0, err);
-            i += status == TSM_OK ? TSM_SBT_BLOCK_EVENTS : 0;
+        size_t extension_end, count = take_some(w, batch, i, extension, &extension_end);
+        tsm_status status = TSM_OK;
+        if (count > 0) {
+            status = collect(w, batch, i, count, extension, extension_end, err);
+            i += count;
+            extension = extension_end;
+        } else if (w->encoder->build.count == 0) {
+            return tsm_fail(err, TSM_E_LIMIT, 0, "an event with more than %u extensions", SBT_COLUMN_MAX);
         }
-        if (status == TSM_E_ARG) {
-            status = collect_some(w, batch, &i, &extension, err);
+        if (status == TSM_OK && (count == 0 || w->encoder->build.count == TSM_SBT_BLOCK_EVENTS)) {
+            status = write_collected(w, err);
         }
         if (status != TSM_OK) {
             return status;
@@ -337,7 +363,7 @@ tsm_sbt_writer_positions(const tsm_sbt_writer *w, size_t *count)
 uint64_t
 tsm_sbt_writer_events(const tsm_sbt_writer *w)
 {
-    return w->chain.totals.event_count + w->event_count;
+    return w->chain.totals.event_count + w->encoder->build.count;
 }
 
 uint64_t
@@ -404,7 +430,6 @@ tsm_sbt_writer_destroy(tsm_sbt_writer *w)
     sbt_chain_destroy(&w->chain);
     sbt_encoder_destroy(w->encoder);
     free(w->buffer.data);
-    free(w->events);
     free(w->extensions);
     free(w->extension_rows);
     free(w);

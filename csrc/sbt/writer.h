@@ -12,10 +12,8 @@ struct tsm_sbt_writer {
     uint64_t at; /* where the next section goes */
     uint32_t written_rows[TSM_TABLE_LIMIT];
     sbt_encoder *encoder;
-    sbt_buffer buffer; /* the section being composed */
-    tsm_event *events; /* collected by append: room for a block */
-    size_t event_count;
-    tsm_extension *extensions;
+    sbt_buffer buffer;         /* the section being composed */
+    tsm_extension *extensions; /* of the events that append has given to the encoder */
     uint32_t *extension_rows;
     size_t extension_count, extension_capacity, extension_row_capacity;
 };

@@ -24,17 +24,6 @@ typedef struct {
     uint32_t from;
 } key;
 
-static bool
-is_sorted(const tsm_event *events, size_t count)
-{
-    for (size_t i = 1; i < count; i++) {
-        if (events[i].timestamp < events[i - 1].timestamp) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Natural merge sort: events come as a few sorted runs, one per thread, so the number of
  * passes is the logarithm of the number of runs, not of events. Returns where the result is. */
 static key *
@@ -68,9 +57,35 @@ merge_runs(key *keys, key *spare, size_t count)
     }
 }
 
+/* order[i]: which of the timestamps comes i-th. */
+static tsm_status
+order_keys(const uint64_t *timestamps, size_t stride, size_t count, uint32_t *order)
+{
+    key *keys = malloc(2 * count * sizeof *keys);
+    if (keys == NULL) {
+        return TSM_E_NOMEM;
+    }
+    for (size_t i = 0; i < count; i++) {
+        keys[i] = (key){ .timestamp = timestamps[i * stride], .from = (uint32_t)i };
+    }
+    const key *sorted = merge_runs(keys, keys + count, count);
+    for (size_t i = 0; i < count; i++) {
+        order[i] = sorted[i].from;
+    }
+    free(keys);
+    return TSM_OK;
+}
+
+tsm_status
+tsm_order_by_time(const uint64_t *timestamps, size_t count, uint32_t *order)
+{
+    return order_keys(timestamps, 1, count, order);
+}
+
 /* Extensions follow their events; several of one event keep their order. */
-static bool
-move_extensions(const key *keys, size_t count, uint32_t *rows, tsm_extension *extensions, size_t extension_count)
+tsm_status
+tsm_extensions_reorder(const uint32_t *order, size_t count, uint32_t *rows, tsm_extension *extensions,
+                       size_t extension_count)
 {
     uint32_t *first = calloc(count + 1, sizeof *first);
     tsm_extension *copy = malloc(extension_count * sizeof *copy);
@@ -85,7 +100,7 @@ move_extensions(const key *keys, size_t count, uint32_t *rows, tsm_extension *ex
         }
         size_t to = 0;
         for (size_t i = 0; i < count; i++) {
-            for (uint32_t from = first[keys[i].from]; from < first[keys[i].from + 1]; from++) {
+            for (uint32_t from = first[order[i]]; from < first[order[i] + 1]; from++) {
                 extensions[to] = copy[from];
                 rows[to++] = (uint32_t)i;
             }
@@ -93,7 +108,18 @@ move_extensions(const key *keys, size_t count, uint32_t *rows, tsm_extension *ex
     }
     free(copy);
     free(first);
-    return done;
+    return done ? TSM_OK : TSM_E_NOMEM;
+}
+
+static bool
+is_sorted(const tsm_event *events, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        if (events[i].timestamp < events[i - 1].timestamp) {
+            return false;
+        }
+    }
+    return true;
 }
 
 tsm_status
@@ -106,23 +132,21 @@ tsm_events_sort(tsm_event *events, size_t count, uint32_t *extension_rows, tsm_e
     if (count > UINT32_MAX) {
         return TSM_E_LIMIT;
     }
-    tsm_status status = TSM_E_NOMEM;
-    key *keys = malloc(2 * count * sizeof *keys);
+    uint32_t *order = malloc(count * sizeof *order);
     tsm_event *copy = malloc(count * sizeof *copy);
-    if (keys != NULL && copy != NULL) {
+    tsm_status status = order == NULL || copy == NULL
+                            ? TSM_E_NOMEM
+                            : order_keys(&events->timestamp, sizeof *events / sizeof(uint64_t), count, order);
+    if (status == TSM_OK && extension_count > 0) {
+        status = tsm_extensions_reorder(order, count, extension_rows, extensions, extension_count);
+    }
+    if (status == TSM_OK) {
+        memcpy(copy, events, count * sizeof *copy);
         for (size_t i = 0; i < count; i++) {
-            keys[i] = (key){ .timestamp = events[i].timestamp, .from = (uint32_t)i };
-        }
-        const key *sorted = merge_runs(keys, keys + count, count);
-        if (extension_count == 0 || move_extensions(sorted, count, extension_rows, extensions, extension_count)) {
-            memcpy(copy, events, count * sizeof *copy);
-            for (size_t i = 0; i < count; i++) {
-                events[i] = copy[sorted[i].from];
-            }
-            status = TSM_OK;
+            events[i] = copy[order[i]];
         }
     }
     free(copy);
-    free(keys);
+    free(order);
     return status;
 }

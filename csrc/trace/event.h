@@ -75,6 +75,8 @@ typedef struct {
     X(CPU_OP, CpuOp, 27)                   \
     X(RUNTIME_CALL, RuntimeCall, 28)       \
     X(COMMUNICATION, Communication, 29)    \
+    X(PYTHON_CALL, PythonCall, 30)         \
+    X(OVERHEAD, Overhead, 31)              \
     X(CUSTOM, Custom, 255)
 
 typedef enum {
@@ -108,8 +110,29 @@ typedef enum {
 
 /* flags, the rest. */
 #define TSM_FLAG_INFERRED       0x0040u /* not observed: concluded */
+#define TSM_FLAG_FLOW_OUT       0x0080u /* an arrow named correlation begins here */
+#define TSM_FLAG_FLOW_IN        0x0100u /* and ends here */
+#define TSM_FLAG_GRAPH          0x0200u /* a node of a graph: its launch is shared */
 #define TSM_FLAG_TICKS          0x8000u /* only inside a spool: timestamp is raw TSC ticks */
 #define TSM_FLAG_TICKS_DURATION 0x4000u /* and so is duration */
+
+/* What a device does, as opposed to what a host thread does (docs/events.md). */
+static inline int
+tsm_event_is_work(uint16_t type)
+{
+    const uint32_t work = 1u << TSM_EVENT_KERNEL_LAUNCH | 1u << TSM_EVENT_KERNEL_COMPLETE | 1u << TSM_EVENT_MEMCPY_H2D
+                          | 1u << TSM_EVENT_MEMCPY_D2H | 1u << TSM_EVENT_MEMCPY_D2D | 1u << TSM_EVENT_MEMSET_DEVICE
+                          | 1u << TSM_EVENT_NCCL_START | 1u << TSM_EVENT_NCCL_COMPLETE | 1u << TSM_EVENT_MEMCPY_P2P
+                          | 1u << TSM_EVENT_MEMCPY_H2H | 1u << TSM_EVENT_COMMUNICATION;
+    return type < 32 && (work >> type & 1) != 0;
+}
+
+/* Does it lie on its stream, or else on its thread? */
+static inline int
+tsm_event_on_stream(const tsm_event *event)
+{
+    return event->stream != 0 && (event->thread == 0 || tsm_event_is_work(event->type));
+}
 
 /* The number's name as Python spells it; "Unknown" for a number this build does not know. */
 const char *tsm_event_type_name(uint16_t type);

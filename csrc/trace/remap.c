@@ -141,8 +141,8 @@ tsm_remap_tables(tsm_remap *remap, tsm_tables *target, const tsm_tables *from)
     return TSM_OK;
 }
 
-static unsigned
-extra_table(uint16_t flags)
+unsigned
+tsm_extra_table(uint16_t flags)
 {
     switch (flags & TSM_EXTRA_MASK) {
     case TSM_EXTRA_LAUNCH:
@@ -152,7 +152,7 @@ extra_table(uint16_t flags)
     case TSM_EXTRA_COUNTER:
         return TSM_TABLE_COUNTERS;
     default:
-        return 0; /* a table this build does not know: the id stays as it is */
+        return 0;
     }
 }
 
@@ -166,17 +166,16 @@ tsm_remap_events(const tsm_remap *remap, tsm_event *events, size_t count)
         event->thread = tsm_remap_id(remap, TSM_TABLE_THREADS, event->thread);
         event->stream = tsm_remap_id(remap, TSM_TABLE_STREAMS, event->stream);
         event->device = tsm_remap_id(remap, TSM_TABLE_DEVICES, event->device);
-        unsigned extra = extra_table(event->flags);
-        if (extra != 0) {
+        unsigned extra = tsm_extra_table(event->flags);
+        if (extra != 0) { /* else the id stays as it is */
             event->extra = tsm_remap_id(remap, extra, event->extra);
         }
     }
 }
 
-/* Bit i: value i of this schema is a row of strings. Parents come before their children, so a
- * damaged chain ends too. */
-static uint32_t
-string_values(const tsm_tables *tables, uint32_t schema)
+/* Parents come before their children, so a damaged chain ends too. */
+uint32_t
+tsm_schema_strings(const tsm_tables *tables, uint32_t schema)
 {
     uint32_t mask = 0;
     while (schema != 0) {
@@ -199,7 +198,7 @@ tsm_remap_extensions(const tsm_remap *remap, const tsm_tables *target, tsm_exten
         extension->schema = tsm_remap_id(remap, TSM_TABLE_SCHEMAS, extension->schema);
         if (extension->schema != known) {
             known = extension->schema;
-            strings = string_values(target, known);
+            strings = tsm_schema_strings(target, known);
         }
         for (unsigned value = 0; value < TSM_EXTENSION_VALUES && strings >> value != 0; value++) {
             if (strings >> value & 1) {

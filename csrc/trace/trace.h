@@ -186,6 +186,12 @@ TSM_NODISCARD tsm_status tsm_tables_set_info(tsm_tables *tables, const char *key
 /* The last value of key, or an empty text. */
 tsm_text tsm_tables_borrow_info(tsm_tables *tables, const char *key);
 
+/* The table whose row an event's extra is, by its flags; 0: none, or one this build does not know. */
+unsigned tsm_extra_table(uint16_t flags);
+
+/* Bit i: value i of an extension record of this schema is a row of strings. */
+uint32_t tsm_schema_strings(const tsm_tables *tables, uint32_t schema);
+
 /* ---- Translating ids ---------------------------------------------------------------------- */
 
 /* Where the rows of one trace's tables are found in another's: one array per table. */
@@ -253,9 +259,15 @@ TSM_NODISCARD tsm_status tsm_cursor_next(tsm_cursor *cursor, tsm_batch *batch, t
 tsm_tables *tsm_cursor_tables(tsm_cursor *cursor);
 void tsm_cursor_close(tsm_cursor *cursor); /* NULL is allowed */
 
-/* Takes over source and gives the same events in time order over all batches, holding only
- * the batches that overlap. */
+/* Takes over source (not on failure) and gives the same events in time order over all batches;
+ * equal timestamps keep the source's order. Holds only the batches that overlap; a batch that
+ * nothing overlaps is handed through as the source gave it. */
 TSM_NODISCARD tsm_status tsm_cursor_merge(tsm_cursor *source, tsm_cursor **out);
+
+/* The events of batch that overlap [begin, end), in batches sorted inside. batch need not be
+ * sorted; its arrays and tables must stay as they are until the cursor is closed. */
+TSM_NODISCARD tsm_status tsm_batch_cursor(const tsm_batch *batch, tsm_tables *tables, uint64_t begin, uint64_t end,
+                                          tsm_cursor **out);
 
 /* Takes a trace in. Ids in a batch are rows of tables(sink), so a producer interns first. */
 typedef struct tsm_sink tsm_sink;
@@ -287,18 +299,25 @@ void tsm_memory_borrow(const tsm_memory *memory, tsm_batch *batch);
 /* Events that overlap [begin, end), in batches sorted inside. memory must not change meanwhile. */
 TSM_NODISCARD tsm_status tsm_memory_cursor(tsm_memory *memory, uint64_t begin, uint64_t end, tsm_cursor **out);
 
-/* Does the event touch the window [begin, end)? An event without extent at begin does. */
+/* Does the event touch the window [begin, end)? An event without extent at begin does. An end of
+ * UINT64_MAX is none. */
 static inline bool
 tsm_event_overlaps(const tsm_event *event, uint64_t begin, uint64_t end)
 {
     uint64_t stop = event->timestamp + event->duration;
-    return event->timestamp < end && (stop > begin || event->timestamp >= begin || stop < event->timestamp);
+    return (event->timestamp < end || end == UINT64_MAX)
+           && (stop > begin || event->timestamp >= begin || stop < event->timestamp);
 }
 
-/* Sorts by timestamp, stably, carrying extension rows along. order: scratch for count ids that
- * afterwards tells where each sorted event came from. Sorted input costs one pass. */
+/* Sorts by timestamp, stably, carrying extension rows along. Sorted input costs one pass. */
 TSM_NODISCARD tsm_status tsm_events_sort(tsm_event *events, size_t count, uint32_t *extension_rows,
                                          tsm_extension *extensions, size_t extension_count);
+
+/* The same for who keeps events in columns: order[i] is which of them comes i-th. */
+TSM_NODISCARD tsm_status tsm_order_by_time(const uint64_t *timestamps, size_t count, uint32_t *order);
+/* Extensions follow their events into a new order; several of one event keep theirs. */
+TSM_NODISCARD tsm_status tsm_extensions_reorder(const uint32_t *order, size_t count, uint32_t *rows,
+                                                tsm_extension *extensions, size_t extension_count);
 
 #ifdef __cplusplus
 }

@@ -57,6 +57,18 @@ the_checksum_is_crc32c(void)
     CHECK_EQUAL(tsm_crc32c(0, "123456789", 9), 0xe3069283u);
     CHECK_EQUAL(tsm_crc32c(tsm_crc32c(0, "1234", 4), "56789", 5), 0xe3069283u);
     CHECK_EQUAL(tsm_crc32c(0, "", 0), 0);
+    /* Long runs take another way than short ones. */
+    static uint8_t bytes[4000];
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)(i * i >> 3);
+    }
+    for (size_t size = 700; size <= sizeof bytes; size += 97) {
+        uint32_t one_by_one = 0;
+        for (size_t i = 0; i < size; i++) {
+            one_by_one = tsm_crc32c(one_by_one, bytes + i, 1);
+        }
+        CHECK_EQUAL(tsm_crc32c(0, bytes, size), one_by_one);
+    }
 }
 
 /* 0.4 ns per tick, with a wobble in the points. */

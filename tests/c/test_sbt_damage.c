@@ -354,16 +354,105 @@ hostile_counts_are_refused(void)
     unlink(path);
 }
 
+static uint32_t
+intern(tsm_sbt_writer *writer, const char *text)
+{
+    uint32_t id;
+    OK(tsm_tables_intern_text(tsm_sbt_writer_tables(writer), TSM_TABLE_STRINGS, text, strlen(text), &id));
+    return id;
+}
+
+static uint32_t
+add_row(tsm_sbt_writer *writer, unsigned table, const uint64_t *values)
+{
+    uint32_t id;
+    OK(tsm_tables_add(tsm_sbt_writer_tables(writer), table, values, &id));
+    return id;
+}
+
+static void
+write_event(tsm_sbt_writer *writer, uint64_t timestamp, uint32_t name)
+{
+    tsm_event event = { .timestamp = timestamp, .name = name, .type = TSM_EVENT_KERNEL_LAUNCH };
+    OK(tsm_sbt_writer_block(writer, &(tsm_batch){ .events = &event, .count = 1 }, NULL, 0, &err));
+}
+
+/* A second block that refers to rows of five tables, written just before it: by an event, by its
+ * extra, by a value of its extension record, and by a position. */
+static void
+write_referring(tsm_sbt_writer *writer)
+{
+    uint32_t root = add_row(writer, TSM_TABLE_SCHEMAS, (uint64_t[]){ 0, intern(writer, "a"), 0 });
+    uint32_t schema = add_row(writer, TSM_TABLE_SCHEMAS, (uint64_t[]){ root, 1, TSM_COLUMN_REF });
+    write_event(writer, 1, 1);
+    uint32_t name = intern(writer, "b"), value = intern(writer, "c");
+    tsm_event event = { .timestamp = 2, .name = name, .type = TSM_EVENT_MARKER, .flags = TSM_EXTRA_METADATA };
+    event.stack = add_row(writer, TSM_TABLE_STACKS, (uint64_t[]){ 0, 7 });
+    event.extra = add_row(writer, TSM_TABLE_METADATA, (uint64_t[]){ 0, 1, 1 });
+    tsm_sbt_position position = { .producer = add_row(writer, TSM_TABLE_PRODUCERS, (uint64_t[]){ 5, 1, 0 }) };
+    tsm_extension record = { .type = TSM_SLOT_EXTENSION, .count = 1, .schema = schema, .values = { value } };
+    tsm_batch batch = { &event, 1, &record, &(uint32_t){ 0 }, 1 };
+    OK(tsm_sbt_writer_block(writer, &batch, &position, 1, &err));
+}
+
+/* Destroys the headers of all sections between the first block and the second. */
+static void
+destroy_between_blocks(void)
+{
+    size_t size;
+    uint8_t *data = load_file(&size);
+    unsigned blocks = 0;
+    for (size_t at = 64; at < size;) {
+        size_t bytes = 32 + ((tsm_load_u64(data + at + 8) + 7) & ~(uint64_t)7);
+        blocks += data[at] == 2;
+        if (data[at] == 1 && blocks == 1) {
+            memset(data + at, 0xa5, 32);
+        }
+        at += bytes;
+    }
+    CHECK_EQUAL(blocks, 2);
+    store_file(data, size);
+    free(data);
+}
+
+static void
+a_resumed_writer_gives_out_no_id_that_a_block_refers_to(void)
+{
+    tsm_sbt_writer *writer;
+    tsm_sbt_reader *reader;
+    OK(tsm_sbt_writer_open(scratch_path(), TSM_SBT_PLAIN, &writer, &err));
+    write_referring(writer);
+    tsm_sbt_writer_destroy(writer);
+    destroy_between_blocks();
+    OK(tsm_sbt_writer_resume(path, &writer, &err));
+    tsm_tables *tables = tsm_sbt_writer_tables(writer);
+    CHECK_EQUAL(tsm_tables_find_text(tables, TSM_TABLE_STRINGS, "c", 1), 0);
+    CHECK_EQUAL(intern(writer, "d"), 4);
+    CHECK_EQUAL(add_row(writer, TSM_TABLE_STACKS, (uint64_t[]){ 0, 8 }), 2);
+    CHECK_EQUAL(add_row(writer, TSM_TABLE_METADATA, (uint64_t[]){ 0, 1, 1 }), 2);
+    CHECK_EQUAL(add_row(writer, TSM_TABLE_PRODUCERS, (uint64_t[]){ 5, 2, 0 }), 2);
+    CHECK_EQUAL(add_row(writer, TSM_TABLE_THREADS, (uint64_t[]){ 0, 1, 0 }), 1);
+    write_event(writer, 3, 4);
+    OK(tsm_sbt_writer_close(writer, &err));
+    OK(tsm_sbt_reader_open(path, &reader, &err));
+    tables = tsm_sbt_reader_tables(reader);
+    trace all = read_all(reader);
+    CHECK_EQUAL(all.count, 3);
+    CHECK_EQUAL(tsm_tables_borrow_text(tables, TSM_TABLE_STRINGS, all.events[1].name).size, 0);
+    CHECK_EQUAL(tsm_tables_borrow_text(tables, TSM_TABLE_STRINGS, (uint32_t)all.extensions[0].values[0]).size, 0);
+    CHECK_EQUAL(tsm_tables_borrow_row(tables, TSM_TABLE_STACKS, all.events[1].stack)[TSM_STACK_FRAME], 0);
+    CHECK_EQUAL(tsm_tables_borrow_text(tables, TSM_TABLE_STRINGS, all.events[2].name).data[0], 'd');
+    free_trace(&all);
+    tsm_sbt_reader_close(reader);
+    unlink(path);
+}
+
 static const unit_test tests[] = {
-    UNIT(an_unfinished_file_cut_anywhere_reads_to_its_last_block),
-    UNIT(a_finished_file_cut_anywhere_says_so),
-    UNIT(a_file_cut_anywhere_is_resumed_where_it_was_whole),
-    UNIT(no_damaged_byte_of_a_finished_file_goes_unseen),
-    UNIT(no_damaged_byte_of_an_unfinished_file_goes_unseen),
-    UNIT(repair_gives_up_only_what_is_damaged),
-    UNIT(other_files_are_refused_by_name),
-    UNIT(unknown_sections_tables_and_columns_are_passed_over),
-    UNIT(hostile_counts_are_refused),
+    UNIT(an_unfinished_file_cut_anywhere_reads_to_its_last_block), UNIT(a_finished_file_cut_anywhere_says_so),
+    UNIT(a_file_cut_anywhere_is_resumed_where_it_was_whole),       UNIT(no_damaged_byte_of_a_finished_file_goes_unseen),
+    UNIT(no_damaged_byte_of_an_unfinished_file_goes_unseen),       UNIT(repair_gives_up_only_what_is_damaged),
+    UNIT(a_resumed_writer_gives_out_no_id_that_a_block_refers_to), UNIT(other_files_are_refused_by_name),
+    UNIT(unknown_sections_tables_and_columns_are_passed_over),     UNIT(hostile_counts_are_refused),
 };
 
 int

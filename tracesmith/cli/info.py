@@ -32,13 +32,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         return show_system(args.output_stream)
     with opened(args.file) as trace:
         data = describe(trace, args.file)
+    data["orphaned"] = orphans_about(args.file, data["notes"].get("spool", ""))
     show_trace(args.output_stream, data)
+    show_orphans(args.output_stream, data["orphaned"])
     return data
 
 
 def show_system(output: Any) -> dict[str, Any]:
     import tracesmith
-    from tracesmith import _capture, _core
+    from tracesmith import _core
 
     data = {
         "version": VERSION,
@@ -47,10 +49,7 @@ def show_system(output: Any) -> dict[str, Any]:
         "platform": tracesmith.detect_platform().name,
         "zstd": bool(_core.zstd_available()),
         "libunwind": False,
-        "orphaned": [
-            {"file": file, "buffers": folder, "recoverable": os.path.exists(file)}
-            for folder, file in _capture.orphans()
-        ],
+        "orphaned": orphans(None, "."),
     }
     output.heading(f"TraceSmith {VERSION}")
     output.fields(
@@ -62,9 +61,37 @@ def show_system(output: Any) -> dict[str, Any]:
             ("native stacks", "not in this build"),
         ]
     )
-    for orphan in data["orphaned"]:
-        output.line("  " + printable(orphan_line(orphan)))
+    show_orphans(output, data["orphaned"])
     return data
+
+
+def orphans(*places: str | None) -> list[dict[str, Any]]:
+    """Dead runs whose buffers lie in these folders. None is shared memory, where they nearly always
+    are; where that was too small they lie beside the file."""
+    from tracesmith import _capture
+
+    found: dict[str, dict[str, Any]] = {}
+    for place in places:
+        for folder, file in _capture.orphans() if place is None else _capture.orphans(place):
+            orphan = {"file": file, "buffers": os.path.abspath(folder), "recoverable": os.path.exists(file)}
+            found.setdefault(os.path.basename(folder), orphan)
+    return list(found.values())
+
+
+def orphans_about(path: str, spool: str) -> list[dict[str, Any]]:
+    """The dead run of this file, wherever its buffers are, and those in the file's folder."""
+    beside = os.path.dirname(os.path.abspath(path))
+    own = os.path.basename(spool)
+    return [
+        orphan
+        for orphan in orphans(beside, os.path.dirname(spool) or None)
+        if os.path.dirname(orphan["buffers"]) == beside or os.path.basename(orphan["buffers"]) == own
+    ]
+
+
+def show_orphans(output: Any, orphaned: list[dict[str, Any]]) -> None:
+    for orphan in orphaned:
+        output.line("  " + printable(orphan_line(orphan)))
 
 
 def orphan_line(orphan: dict[str, Any]) -> str:

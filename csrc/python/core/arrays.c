@@ -12,6 +12,10 @@ tsm_new_array(PyObject *dtype, npy_intp count)
 PyArrayObject *
 tsm_as_array(PyObject *object, PyObject *dtype, const char *what)
 {
+    if (dtype == NULL) { /* no Store yet, so NumPy has not been met */
+        PyErr_Format(PyExc_TypeError, "%s must be an array that a Store has made", what);
+        return NULL;
+    }
     if (!PyArray_Check(object) || !PyArray_EquivTypes(PyArray_DESCR((PyArrayObject *)object), (PyArray_Descr *)dtype)
         || PyArray_NDIM((PyArrayObject *)object) != 1) {
         PyErr_Format(PyExc_TypeError, "%s must be a one-dimensional array of dtype %R", what, dtype);

@@ -31,6 +31,68 @@ sort(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* Numbers that this build does not know are counted as Unknown. */
+static void
+count_batch(const tsm_batch *batch, uint64_t counts[TSM_EVENT_CUSTOM + 1])
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        uint16_t type = batch->events[i].type;
+        counts[type <= TSM_EVENT_CUSTOM ? type : TSM_EVENT_UNKNOWN]++;
+    }
+}
+
+static int
+add_count(PyObject *dict, const char *name, uint64_t count)
+{
+    PyObject *old = PyDict_GetItemString(dict, name); /* borrowed */
+    PyObject *number = PyLong_FromUnsignedLongLong(count + (old == NULL ? 0 : PyLong_AsUnsignedLongLong(old)));
+    int result = number == NULL ? -1 : PyDict_SetItemString(dict, name, number);
+    Py_XDECREF(number);
+    return result;
+}
+
+static PyObject *
+make_counts(const uint64_t counts[TSM_EVENT_CUSTOM + 1])
+{
+    PyObject *dict = PyDict_New();
+    for (uint16_t type = 0; dict != NULL && type <= TSM_EVENT_CUSTOM; type++) {
+        if (counts[type] > 0 && add_count(dict, tsm_event_type_name(type), counts[type]) < 0) {
+            Py_CLEAR(dict);
+        }
+    }
+    return dict;
+}
+
+static PyObject *
+count(PyObject *module, PyObject *args)
+{
+    module_state *state = PyModule_GetState(module);
+    PyObject *store, *events, *extensions, *rows, *begin, *end, *made = NULL;
+    uint64_t counts[TSM_EVENT_CUSTOM + 1] = { 0 };
+    tsm_error err = { 0 };
+    tsm_view view;
+    tsm_status status;
+    if (!PyArg_ParseTuple(args, "OOOOOO:count", &store, &events, &extensions, &rows, &begin, &end)
+        || tsm_view_take(state, store, events, extensions, rows, begin, end, &view) < 0) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    tsm_batch batch;
+    status = tsm_view_open(&view, false, &err);
+    while (status == TSM_OK && (status = tsm_cursor_next(view.cursor, &batch, &err)) == TSM_OK) {
+        count_batch(&batch, counts);
+    }
+    tsm_view_close(&view);
+    Py_END_ALLOW_THREADS
+    if (status == TSM_E_END) {
+        made = make_counts(counts);
+    } else {
+        tsm_raise(state, status, &err, tsm_view_path(&view));
+    }
+    tsm_view_release(&view);
+    return made;
+}
+
 static PyObject *
 zstd_available(PyObject *module, PyObject *unused)
 {
@@ -40,9 +102,14 @@ zstd_available(PyObject *module, PyObject *unused)
 }
 
 PyMethodDef tsm_functions[] = {
+    { "__getattr__", tsm_core_getattr, METH_O, NULL },
     { "sort", sort, METH_VARARGS,
       PyDoc_STR("sort($module, events, extensions, rows, /)\n--\n\n"
                 "Sort by timestamp, in place and stably; extensions follow their events.") },
+    { "count", count, METH_VARARGS,
+      PyDoc_STR("count($module, store, events, extensions, rows, begin, end, /)\n--\n\n"
+                "How many events of each type overlap [begin, end): a dict. events None: those of the\n"
+                "store's file, read block by block; a bound that is None is no bound.") },
     { "zstd_available", zstd_available, METH_NOARGS,
       PyDoc_STR("zstd_available($module, /)\n--\n\nCan this build write and read compressed blocks?") },
     { NULL, NULL, 0, NULL },

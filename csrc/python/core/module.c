@@ -1,71 +1,4 @@
-#define TSM_IMPORT_ARRAY
 #include "python/core/state.h"
-
-#include <stddef.h>
-
-static PyObject *
-make_dtype(PyObject *spec)
-{
-    PyArray_Descr *dtype = NULL;
-    if (spec != NULL && !PyArray_DescrConverter(spec, &dtype)) {
-        dtype = NULL;
-    }
-    Py_XDECREF(spec);
-    return (PyObject *)dtype;
-}
-
-/* The dtypes spell out offsetof(), so NumPy and C cannot disagree on padding. */
-static PyObject *
-make_event_dtype(void)
-{
-#define S(ctype, field, format, text)      "s"
-#define N(ctype, field, format, text)      "n"
-#define NAME(ctype, field, format, text)   #field,
-#define FORMAT(ctype, field, format, text) format,
-#define OFFSET(ctype, field, format, text) (Py_ssize_t) offsetof(tsm_event, field),
-    return make_dtype(
-        Py_BuildValue("{s[" TSM_EVENT_FIELDS(S) "]s[" TSM_EVENT_FIELDS(S) "]s[" TSM_EVENT_FIELDS(N) "]sn}", "names",
-                      TSM_EVENT_FIELDS(NAME) "formats", TSM_EVENT_FIELDS(FORMAT) "offsets",
-                      TSM_EVENT_FIELDS(OFFSET) "itemsize", (Py_ssize_t)sizeof(tsm_event)));
-#undef S
-#undef N
-#undef NAME
-#undef FORMAT
-#undef OFFSET
-}
-
-#define AT(type, field) (Py_ssize_t) offsetof(type, field)
-
-static PyObject *
-make_extension_dtype(void)
-{
-    return make_dtype(Py_BuildValue("{s[ssss]s[(s(i))sss]s[nnnn]sn}", "names", "values", "type", "count", "schema",
-                                    "formats", "u8", TSM_EXTENSION_VALUES, "u2", "u2", "u4", "offsets",
-                                    AT(tsm_extension, values), AT(tsm_extension, type), AT(tsm_extension, count),
-                                    AT(tsm_extension, schema), "itemsize", (Py_ssize_t)sizeof(tsm_extension)));
-}
-
-static PyObject *
-make_block_dtype(void)
-{
-    return make_dtype(
-        Py_BuildValue("{s[ssssssss]s[ssssssss]s[nnnnnnnn]sn}", "names", "offset", "bytes", "first_event", "begin_ns",
-                      "last_ns", "end_ns", "count", "extension_count", "formats", "u8", "u8", "u8", "u8", "u8", "u8",
-                      "u4", "u4", "offsets", AT(tsm_sbt_block_info, offset), AT(tsm_sbt_block_info, bytes),
-                      AT(tsm_sbt_block_info, first_event), AT(tsm_sbt_block_info, begin_ns),
-                      AT(tsm_sbt_block_info, last_ns), AT(tsm_sbt_block_info, end_ns), AT(tsm_sbt_block_info, count),
-                      AT(tsm_sbt_block_info, extension_count), "itemsize", (Py_ssize_t)sizeof(tsm_sbt_block_info)));
-}
-
-static PyObject *
-make_position_dtype(void)
-{
-    return make_dtype(Py_BuildValue("{s[sssss]s[sssss]s[nnnnn]sn}", "names", "producer", "slots", "delivered",
-                                    "overwritten", "lost", "formats", "u4", "u8", "u8", "u8", "u8", "offsets",
-                                    AT(tsm_sbt_position, producer), AT(tsm_sbt_position, slots),
-                                    AT(tsm_sbt_position, delivered), AT(tsm_sbt_position, overwritten),
-                                    AT(tsm_sbt_position, lost), "itemsize", (Py_ssize_t)sizeof(tsm_sbt_position)));
-}
 
 /* Takes the reference to value; the module and the state then hold one each. */
 static int
@@ -135,15 +68,10 @@ static int
 module_exec(PyObject *module)
 {
     module_state *state = PyModule_GetState(module);
-    if (PyArray_ImportNumPyAPI() < 0 || tsm_build_names_init(&state->names) < 0 || add_exceptions(state) < 0
-        || add_event_types(module) < 0 || add_table_names(module) < 0
-        || add(module, "EVENT_DTYPE", make_event_dtype(), &state->event_dtype) < 0
-        || add(module, "EXTENSION_DTYPE", make_extension_dtype(), &state->extension_dtype) < 0
-        || add(module, "BLOCK_DTYPE", make_block_dtype(), &state->block_dtype) < 0
-        || add(module, "POSITION_DTYPE", make_position_dtype(), &state->position_dtype) < 0
+    if (tsm_build_names_init(&state->names) < 0 || add_exceptions(state) < 0 || add_event_types(module) < 0
+        || add_table_names(module) < 0
         || add(module, "Store", PyType_FromModuleAndSpec(module, &tsm_store_type_spec, NULL), &state->StoreType) < 0
-        || add(module, "Writer", PyType_FromModuleAndSpec(module, &tsm_writer_type_spec, NULL), &state->WriterType)
-               < 0) {
+        || add(module, "Writer", PyType_FromModuleAndSpec(module, &tsm_writer_type_spec, NULL), &state->WriterType) < 0) {
         return -1; /* module_clear releases what was made */
     }
     return 0;

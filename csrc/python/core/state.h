@@ -55,6 +55,7 @@ tsm_tables *tsm_store_tables(StoreObject *store);
 extern PyType_Spec tsm_store_type_spec, tsm_writer_type_spec;
 extern PyMethodDef tsm_functions[];
 
+
 /* Methods of Store, by file. */
 PyObject *tsm_store_read(PyObject *op, PyObject *args, PyObject *kwargs); /* store_read.c */
 PyObject *tsm_store_find(PyObject *op, PyObject *args);
@@ -76,6 +77,10 @@ void tsm_unlock(pthread_rwlock_t *lock);
 /* Sets the exception for status and returns NULL. err and path (a str or bytes) may be NULL. */
 PyObject *tsm_raise(const module_state *state, tsm_status status, const tsm_error *err, PyObject *path);
 
+/* Before the first array is made or taken: whoever makes a Store or a Writer calls it. */
+int tsm_need_numpy(module_state *state);
+PyObject *tsm_core_getattr(PyObject *module, PyObject *name);
+
 /* Exactly this dtype, one dimension, C order: a new reference, or TypeError. */
 PyArrayObject *tsm_as_array(PyObject *object, PyObject *dtype, const char *what);
 PyArrayObject *tsm_new_array(PyObject *dtype, npy_intp count);
@@ -91,6 +96,27 @@ int tsm_arrays_take(const module_state *state, PyObject *events, PyObject *exten
 void tsm_arrays_release(tsm_arrays *arrays);
 /* The tuple (events, extensions, rows) with copies of what batch holds. */
 PyObject *tsm_arrays_copy(const module_state *state, const tsm_batch *batch);
+
+/* The events that a consumer is to read. take and release with the GIL, open and close without;
+ * between open and close the store is locked for reading, so no Python code may run there, and
+ * its tables must not be added to. A second view in one thread is opened after the first is closed. */
+typedef struct {
+    StoreObject *store;
+    tsm_arrays arrays; /* none: the store's file */
+    uint64_t begin, end;
+    tsm_cursor *cursor; /* while open. Who takes it over sets it to NULL */
+    bool locked;
+} tsm_view;
+
+/* events None: the store's file. begin and end: a window in ns, None for no bound. */
+int tsm_view_take(const module_state *state, PyObject *store, PyObject *events, PyObject *extensions, PyObject *rows,
+                  PyObject *begin, PyObject *end, tsm_view *out);
+/* in_order: one merge over all batches, else batches sorted inside. A view may be opened again. */
+TSM_NODISCARD tsm_status tsm_view_open(tsm_view *view, bool in_order, tsm_error *err);
+void tsm_view_close(tsm_view *view);
+void tsm_view_release(tsm_view *view); /* closes it, too */
+/* For tsm_raise: the file that is read, or NULL. Borrowed. */
+PyObject *tsm_view_path(const tsm_view *view);
 
 /* Builds every object of an iterable into a memory that the caller destroys. NULL: exception. */
 tsm_memory *tsm_collect(const module_state *state, const tsm_build_target *target, PyObject *iterable);

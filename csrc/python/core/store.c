@@ -46,7 +46,8 @@ store_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *keywords[] = { "path", NULL };
     PyObject *object = Py_None, *path = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:Store", keywords, &object)
+    if (tsm_need_numpy(PyType_GetModuleState(type)) < 0
+        || !PyArg_ParseTupleAndKeywords(args, kwargs, "|O:Store", keywords, &object)
         || (object != Py_None && !PyUnicode_FSDecoder(object, &path))) {
         return NULL;
     }

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/host.h"
+
 /* What one call decodes: known before it starts, since blocks never change. */
 typedef struct {
     const npy_intp *blocks;
@@ -121,6 +123,28 @@ release(result *r)
     return NULL;
 }
 
+#define SMALL_READ ((uint64_t)64 << 20) /* bytes: such an array is allocated unasked */
+
+/* A block of equal events is some hundred bytes, so that a small file, honest or not, may hold more
+ * events than fit in memory. The kernel would hand out the array all the same and kill the process
+ * while it is being filled, so the free memory is asked first; there is no other limit to what a
+ * file may hold, since reading block by block needs memory for one block. */
+static int
+check_memory(const plan *p)
+{
+    uint64_t wanted =
+        p->events * (uint64_t)sizeof(tsm_event) + p->extensions * (uint64_t)(sizeof(tsm_extension) + sizeof(uint32_t));
+    uint64_t there = wanted <= SMALL_READ ? UINT64_MAX : tsm_host_memory_bytes();
+    if (wanted <= there) {
+        return 0;
+    }
+    PyErr_Format(PyExc_MemoryError,
+                 "%zu events at once need %llu MB and %llu MB of memory are free: read block by block, "
+                 "as trace.blocks() does",
+                 p->events, (unsigned long long)(wanted >> 20), (unsigned long long)(there >> 20));
+    return -1;
+}
+
 typedef struct {
     bool given;
     uint64_t begin, end;
@@ -131,7 +155,7 @@ read_new(StoreObject *self, const plan *p, const window *w)
 {
     module_state *state = PyType_GetModuleState(Py_TYPE(self));
     result r = { 0 };
-    if (allocate(state, p, &r) < 0) {
+    if (check_memory(p) < 0 || allocate(state, p, &r) < 0) {
         return release(&r);
     }
     tsm_event *events = PyArray_DATA(r.events);

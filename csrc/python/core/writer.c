@@ -17,7 +17,8 @@ writer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     static char *keywords[] = { "path", "compress", NULL };
     PyObject *path = NULL;
     int compress = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&|p:Writer", keywords, PyUnicode_FSDecoder, &path, &compress)) {
+    if (tsm_need_numpy(PyType_GetModuleState(type)) < 0
+        || !PyArg_ParseTupleAndKeywords(args, kwargs, "O&|p:Writer", keywords, PyUnicode_FSDecoder, &path, &compress)) {
         return NULL;
     }
     PyObject *bytes = PyUnicode_EncodeFSDefault(path);

@@ -119,26 +119,11 @@ tsm_writer_write_all(PyObject *op, PyObject *iterable)
     return done;
 }
 
-static unsigned
-extra_table(uint16_t flags)
-{
-    switch (flags & TSM_EXTRA_MASK) {
-    case TSM_EXTRA_LAUNCH:
-        return TSM_TABLE_LAUNCHES;
-    case TSM_EXTRA_METADATA:
-        return TSM_TABLE_METADATA;
-    case TSM_EXTRA_COUNTER:
-        return TSM_TABLE_COUNTERS;
-    default:
-        return 0;
-    }
-}
-
 /* The name of the field that refers to no row, or NULL. */
 static const char *
 wrong_field(const tsm_tables *tables, const tsm_event *event)
 {
-    unsigned extra = extra_table(event->flags);
+    unsigned extra = tsm_extra_table(event->flags);
     return !TSM_SLOT_IS_EVENT(event->type)                                 ? "type"
            : event->name >= tsm_tables_count(tables, TSM_TABLE_STRINGS)    ? "name"
            : event->stack >= tsm_tables_count(tables, TSM_TABLE_STACKS)    ? "stack"

@@ -118,10 +118,21 @@ def tables() -> Iterator[Case]:
     yield "table-of-form-2", table(1, b"\2" + bytes(8), 1, 6, b"threads"), "CorruptError", FIRST
     itself = b"\0\1" + sbt.prefixed(b"parent") + b"\4\x0a" + sbt.prefixed(b"\0\1")
     yield "stack-of-itself", table(1, itself, 1, 10, b"stacks"), "CorruptError", FIRST
-    texts = b"\1" + sbt.prefixed(b"\0\5") + b"abcd"
-    yield "text-too-long", table(1, texts, 1, 1, b"strings"), "CorruptError", FIRST
-    sizes = b"\1" + sbt.prefixed(b"\0" + sbt.varint(2**63)) + b"abcd"
-    yield "texts-of-2-to-the-64", table(1, sizes, 2, 1, b"strings"), "CorruptError", FIRST
+
+    def texts(length: int, data: bytes, count: int = 1) -> bytes:
+        sizes = sbt.prefixed(b"\0" + sbt.varint(length))
+        return table(1, b"\1" + sizes + sbt.prefixed(data), count, 1, b"strings")
+
+    yield "text-too-long", texts(3, b"abcd"), "CorruptError", FIRST
+    yield "texts-of-2-to-the-64", texts(2**63, b"abcd", 2), "CorruptError", FIRST
+    yield "zstd-text-not-a-frame", texts(5, b"abcd"), "CorruptError", FIRST
+    # A frame of 2000 zeros, in one block of one repeated byte: more than 64 times the section.
+    frame = b"\x28\xb5\x2f\xfd\x60" + struct.pack("<H", 2000 - 256) + (2000 << 3 | 3).to_bytes(3, "little")
+    yield "zstd-texts-of-too-many-bytes", texts(2000, frame + b"\0"), "CorruptError", FIRST
+    lost = (sbt.LOST, bytes(16), 0, 0)
+    rows = sbt.varint(18) + sbt.prefixed(b"threads") + threads
+    after = sbt.make_file(lost, (sbt.TABLE, rows, 6, 1))
+    yield "gap-larger-than-what-is-lost", after, "CorruptError", FIRST + 48
 
 
 def main() -> None:
