@@ -231,6 +231,163 @@ def warm(scratch: str, rounds: int) -> None:
     pair(rounds, ours, memcpy)
 
 
+# ---- Analysis --------------------------------------------------------------------------------------
+
+
+def analyze(scratch: str, rounds: int) -> None:
+    """Five million kernels: everything that analyze finds, and the same file read into a warm array."""
+    import numpy as np
+
+    import tracesmith as ts
+
+    os.sched_setaffinity(0, {OUR_CORE})
+    path = f"{scratch}/kernels.sbt"
+    with ts.SBTWriter(path) as writer:
+        writer.write_events(standard_events(writer, 5_000_000))
+    trace = ts.open(path)
+    count = len(trace)
+    to = np.ones(count, ts.EVENT_DTYPE)
+
+    def ours() -> float:
+        begin = time.perf_counter_ns()
+        ts.analyze(path, limit=20)
+        return (time.perf_counter_ns() - begin) / count
+
+    def decode() -> float:
+        begin = time.perf_counter_ns()
+        trace.read_into(to)
+        return (time.perf_counter_ns() - begin) / count
+
+    pair(rounds, ours, decode)
+    os.remove(path)
+
+
+# ---- Export ----------------------------------------------------------------------------------------
+
+
+def json_export(scratch: str, rounds: int) -> None:
+    """Both write a file in scratch. The peer has its events as Python objects already."""
+    import json
+
+    import tracesmith as ts
+
+    os.sched_setaffinity(0, {OUR_CORE})
+    count = 20_000
+    path, output = f"{scratch}/json.sbt", f"{scratch}/row.json"
+    with ts.SBTWriter(path) as writer:
+        writer.write_events(standard_events(writer, count))
+    trace = ts.open(path)
+    size = ts.export_trace(trace, output).bytes
+    with open(output) as file:
+        objects = json.load(file)
+
+    def ours() -> float:
+        begin = time.perf_counter_ns()
+        ts.export_trace(trace, output)
+        return (time.perf_counter_ns() - begin) / count
+
+    def theirs() -> float:
+        begin = time.perf_counter_ns()
+        with open(output, "w") as file:
+            json.dump(objects, file)
+        return (time.perf_counter_ns() - begin) / count
+
+    pair(rounds, ours, theirs)
+    os.unlink(path)
+    os.unlink(output)
+    print(f"note {size / count:.0f} bytes per event: kernels with launch shapes, and their arrows")
+
+
+# Kernels by name as nsys's own report has them: sums, extremes, deviation and the median.
+NSYS_SUMMARY = """
+WITH spans AS (SELECT demangledName AS name, end - start AS ns FROM CUPTI_ACTIVITY_KIND_KERNEL),
+ordered AS (
+    SELECT name, ns, row_number() OVER (PARTITION BY name ORDER BY ns) AS place,
+        count(*) OVER (PARTITION BY name) AS count FROM spans
+),
+medians AS (
+    SELECT name, avg(ns) AS median FROM ordered
+    WHERE place IN ((count + 1) / 2, (count + 2) / 2) GROUP BY name
+)
+SELECT value, count(*) AS count, sum(ns) AS total, avg(ns), median, min(ns), max(ns),
+    sqrt(max(0, avg(1.0 * ns * ns) - avg(1.0 * ns) * avg(1.0 * ns)))
+FROM spans JOIN medians USING (name) JOIN StringIds ON id = name GROUP BY name ORDER BY total DESC
+"""
+NSYS_COLUMNS = """
+start end deviceId contextId greenContextId streamId correlationId globalPid demangledName shortName
+mangledName launchType cacheConfig registersPerThread gridX gridY gridZ blockX blockY blockZ
+staticSharedMemory dynamicSharedMemory localMemoryPerThread localMemoryTotal gridId
+sharedMemoryExecuted graphNodeId
+"""
+
+
+def write_nsys(path: str, count: int) -> None:
+    """Kernels of 200 names on two devices, in columns as a file of 2023 has them."""
+    import random
+    import sqlite3
+
+    chance, columns = random.Random(1), NSYS_COLUMNS.split()
+    process = (1 << 48) + (4711 << 24)
+    base = sqlite3.connect(path)
+    base.execute("PRAGMA journal_mode = OFF")
+    base.execute("CREATE TABLE StringIds (id INTEGER NOT NULL PRIMARY KEY, value TEXT NOT NULL)")
+    names = ((i, f"void at::native::vectorized_kernel<{i}, float>(int, T*)") for i in range(200))
+    base.executemany("INSERT INTO StringIds VALUES (?, ?)", names)
+    listed = ", ".join(f'"{column}" INTEGER' for column in columns)
+    base.execute(f"CREATE TABLE CUPTI_ACTIVITY_KIND_KERNEL ({listed})")
+
+    def rows():
+        time = 10**9
+        for i in range(count):
+            time += chance.randrange(1_000, 9_000)
+            name, grid = chance.randrange(200), chance.randrange(1, 64)
+            yield (
+                *(time, time + chance.randrange(1_000, 200_000), i & 1, 1, 0, 7, i + 1, process),
+                *(name, name, name, 1, 1, 32, grid, 1, 1, 256, 1, 1, 0, 1024, 0, 0, i, 32768, None),
+            )
+
+    marks = ", ".join("?" * len(columns))
+    base.executemany(f"INSERT INTO CUPTI_ACTIVITY_KIND_KERNEL VALUES ({marks})", rows())
+    base.commit()
+    base.close()
+
+
+def nsys(scratch: str, rounds: int) -> None:
+    """Both begin with the file and end with the table, in this process."""
+    import sqlite3
+
+    import tracesmith as ts
+
+    os.sched_setaffinity(0, {OUR_CORE})
+    count, path = 1_000_000, f"{scratch}/kernels.sqlite"
+    write_nsys(path, count)
+    found: dict[str, list] = {}
+
+    def ours() -> float:
+        begin = time.perf_counter_ns()
+        analysis = ts.Analysis()
+        analysis.add(path)
+        table = analysis.answers(["kernels"])["kernels"]
+        spent = (time.perf_counter_ns() - begin) / count
+        found["ours"] = sorted(zip(table["name"], table["count"], table["total"], strict=True))
+        return spent
+
+    def theirs() -> float:
+        begin = time.perf_counter_ns()
+        base = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
+        table = base.execute(NSYS_SUMMARY).fetchall()
+        base.close()
+        spent = (time.perf_counter_ns() - begin) / count
+        found["theirs"] = sorted(row[:3] for row in table)
+        return spent
+
+    pair(rounds, ours, theirs)
+    os.unlink(path)
+    if found["ours"] != found["theirs"]:
+        sys.exit("the two summaries differ")
+    print(f"note {count:,} kernels of 200 names, {len(NSYS_COLUMNS.split())} columns")
+
+
 # ---- Processes -------------------------------------------------------------------------------------
 
 

@@ -47,9 +47,19 @@ class Plan:
     events: int = 1_000_000
     big_millions: int = 60
     more_mb: int = 16
+    scale_rounds: int = 9
+    scale_millions: int = 100
 
 
-QUICK = Plan(rounds=9, sustained_rounds=3, sustained_mb=16, seconds=2, big_millions=40)
+QUICK = Plan(
+    rounds=9,
+    sustained_rounds=3,
+    sustained_mb=16,
+    seconds=2,
+    big_millions=40,
+    scale_rounds=3,
+    scale_millions=20,
+)
 
 
 @dataclass
@@ -104,6 +114,10 @@ def _sbt(mode: str) -> Callable[[Plan, str], list[str]]:
     return lambda plan, scratch: [
         str(PROGRAMS / "bench_sbt"), mode, f"{scratch}/standard.sbt", scratch, str(plan.rounds),
     ]  # fmt: skip
+
+
+def _timeline(mode: str, *more: str) -> Callable[[Plan, str], list[str]]:
+    return lambda plan, scratch: [str(PROGRAMS / "bench_timeline"), mode, str(plan.rounds), *more]
 
 
 def _python(row: str, amount: Callable[[Plan], int] = lambda plan: plan.rounds, *more: str):
@@ -206,12 +220,55 @@ ROWS = [
     Row("size-zstd", "file size, bytes per event, with zstd", 5.3, 4.95, _sbt("zstd")),
     Row("window", "1 % time window ÷ full decode", 0.03, 0.012, _sbt("window"), unit="µs"),
     Row(
+        "analyze",
+        "full analyze of 5 M kernels from SBT ÷ decoding the same file",
+        8,
+        4,
+        _python("analyze"),
+    ),
+    Row("json-export", "JSON export ÷ json.dump of the same events", 0.03, 0.01, _python("json_export")),
+    Row(
+        "nsys",
+        "kernel summary of an Nsight Systems export of 1 M kernels ÷ the same by SQL in sqlite3",
+        1,
+        0.3,
+        _python("nsys", lambda plan: max(plan.rounds // 6, 3)),
+    ),
+    Row(
         "start",
         "Python start with `import tracesmith` ÷ Python start",
         1.4,
         1.2,
         _python("start"),
         unit="ms",
+    ),
+    Row("timeline", "timeline of 1 M events ÷ qsort of their keys", 0.6, 0.35, _timeline("build")),
+    Row("timeline-shuffled", "the same, events in random order", None, None, _timeline("shuffled")),
+    Row(
+        "timeline-scale",
+        "timeline of 100 M events ÷ of 1 M, per event",
+        1.5,
+        1.15,
+        lambda plan, scratch: [
+            str(PROGRAMS / "bench_timeline"),
+            "scale",
+            str(plan.scale_rounds),
+            str(plan.scale_millions),
+        ],
+    ),
+    Row(
+        "dependencies",
+        "dependency graph of the same 1 M events ÷ their timeline",
+        5,
+        2,
+        _timeline("dependencies"),
+    ),
+    Row(
+        "dependencies-scale",
+        "dependency graph of 10 M events ÷ of 1 M, per event",
+        1.5,
+        1.15,
+        _timeline("dependencies-scale", "10"),
     ),
     Row(
         "memory",

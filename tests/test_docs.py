@@ -37,6 +37,14 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
 
 
+def test_the_python_of_the_python_page_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    program = "\n".join(code(ROOT / "docs" / "python.md", "python"))
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for written in ("run.sbt", "session.sbt", "simulated.sbt", "run.json.gz", "run.perfetto-trace"):
+        assert (tmp_path / written).stat().st_size > 0
+
+
 def test_the_commands_of_the_readme_run(tmp_path: Path, command: Callable) -> None:
     lines = [line for block in code(ROOT / "README.md", "console") for line in block.splitlines()]
     commands = [shlex.split(line[2:]) for line in lines if line.startswith("$ tracesmith-cli ")]

@@ -28,9 +28,9 @@ def room_of(path: str) -> str:
 
 
 def public_headers(room: str) -> set[str]:
-    """One per folder, named after it; trace/ has two, and base/ is a shelf."""
-    if room == "base":
-        return {f"base/{header.name}" for header in (CSRC / "base").glob("*.h")}
+    """One per folder, named after it; trace/ has two, and base/ and vendor/ are shelves."""
+    if room in ("base", "vendor"):
+        return {str(header.relative_to(CSRC)) for header in (CSRC / room).rglob("*.h")}
     return {f"{room}/{room}.h"} | ({"trace/event.h"} if room == "trace" else set())
 
 

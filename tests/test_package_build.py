@@ -82,12 +82,18 @@ def test_a_cmake_project_finds_the_installed_package(prefix: Path, tmp_path: Pat
     assert run(tmp_path / "consumer", tmp_path / "run.sbt") == "1.0.0.dev0 1\n"
 
 
-def test_the_installed_header_compiles_as_c_and_cpp(prefix: Path, tmp_path: Path) -> None:
+HEADERS = ["tracesmith.h"] + [
+    f"{room}/{room}.h" for room in ("sbt", "ingest", "timeline", "analysis", "export")
+]
+
+
+def test_the_installed_headers_compile_as_c_and_cpp(prefix: Path, tmp_path: Path) -> None:
     for compiler, suffix, standard in (("cc", "c", "c11"), ("c++", "cpp", "c++11")):
         if shutil.which(compiler) is None:
             continue
         source = tmp_path / f"user.{suffix}"
-        source.write_text("#include <tracesmith/tracesmith.h>\nint main(void) { return 0; }\n")
+        includes = "".join(f"#include <tracesmith/{header}>\n" for header in HEADERS)
+        source.write_text(includes + "int main(void) { return 0; }\n")
         run(
             compiler,
             f"-std={standard}",
@@ -113,6 +119,23 @@ def test_an_example_records_what_it_says(build_dir: Path, tmp_path: Path, exampl
     trace = tracesmith.open(tmp_path / "run.sbt")
     assert trace.info["complete"]
     assert trace.info["events"] == events
+
+
+def test_the_example_that_looks_at_a_trace_opens_any(build_dir: Path, tmp_path: Path) -> None:
+    import tracesmith
+
+    binary = build_dir / "examples" / "example_look_c"
+    if not binary.exists():
+        pytest.skip(f"{binary} was not built: a build without examples")
+    events = tracesmith.capture_trace(duration_ms=20, platform=tracesmith.PlatformType.Simulation)
+    utilization = tracesmith.build_timeline(events).gpu_utilization
+    with tracesmith.SBTWriter(tmp_path / "run.sbt") as writer:
+        writer.write_events(events)
+    tracesmith.export_perfetto(events, tmp_path / "run.json")
+    for name in ("run.sbt", "run.json"):
+        said = run(binary, tmp_path / name, tmp_path / "run.perfetto-trace", env=os.environ)
+        assert f"devices busy {100 * utilization:.1f} %" in said
+        assert (tmp_path / "run.perfetto-trace").stat().st_size > 1000
 
 
 def test_the_wheel_builds_without_zstd_and_with_the_old_switches(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """TracingSession, profile, annotate and Profiler, as their users type them."""
 
+import json
 import os
 import signal
 import subprocess
@@ -133,8 +134,11 @@ def test_an_exported_file_is_a_trace_of_its_own(session, tmp_path):
     session.export_to_file(tmp_path / "stopped.sbt")
     assert len(ts.open(tmp_path / "running.sbt")) == 1
     assert len(ts.open(tmp_path / "stopped.sbt")) == 2
-    with pytest.raises(ts.UnsupportedError, match="later stage"):
-        session.export_to_file(tmp_path / "x.json")
+    session.export_to_file(tmp_path / "x.json")
+    names = [event["name"] for event in json.loads((tmp_path / "x.json").read_text())["traceEvents"]]
+    assert names[:2] == ["x", "y"]
+    with pytest.raises(ValueError, match="tells no format"):
+        session.export_to_file(tmp_path / "x.abc")
 
 
 def test_threads_are_told_apart(session):

@@ -16,7 +16,26 @@ _MODULES = {
     "tables": "Tables",
     "events": "Events",
     "trace": "Trace open EVENT_DTYPE repair",
+    "ingest": "ImportReport import_trace recognize",
+    "xray": (
+        "XRayEntryType XRayFileHeader XRayFunctionRecord XRayImporter XRayImporterConfig XRayStatistics"
+    ),
+    "export": (
+        "export_trace export_perfetto ExportReport PerfettoExporter PerfettoProtoExporter PerfettoFormat"
+        " is_protobuf_available"
+    ),
+    "analysis": "Analysis Answers Difference Finding Report analyze diff",
+    "critical": "CriticalPath critical_path",
     "sbt": "SBTReader SBTWriter",
+    "timeline": "Timeline TimelineSpan TimelineBuilder Concurrency SpanClass build_timeline",
+    "viewer": "TimelineViewer TimelineViewConfig",
+    "states": (
+        "GPUState GPUStreamState GPUStateMachine GPUStateMachineStatistics GPUStateHistory StateTransition"
+    ),
+    "instructions": (
+        "InstructionStreamBuilder InstructionStreamStatistics InstructionNode Dependencies DependencyType"
+        " Provenance OperationDependency"
+    ),
     "session": "TracingSession TracingConfig TracingStatistics TracingState TracingMode annotate",
     "profiler": "Profiler create_profiler ProfilerConfig profile capture_trace detect_platform PlatformType",
 }

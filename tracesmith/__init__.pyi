@@ -1,5 +1,14 @@
 """What the package offers; the names are loaded when they are first used."""
 
+from tracesmith.analysis import Analysis as Analysis
+from tracesmith.analysis import Answers as Answers
+from tracesmith.analysis import Difference as Difference
+from tracesmith.analysis import Finding as Finding
+from tracesmith.analysis import Report as Report
+from tracesmith.analysis import analyze as analyze
+from tracesmith.analysis import diff as diff
+from tracesmith.critical import CriticalPath as CriticalPath
+from tracesmith.critical import critical_path as critical_path
 from tracesmith.errors import BusyError as BusyError
 from tracesmith.errors import CorruptError as CorruptError
 from tracesmith.errors import FormatError as FormatError
@@ -8,6 +17,23 @@ from tracesmith.errors import TraceError as TraceError
 from tracesmith.errors import TruncatedError as TruncatedError
 from tracesmith.errors import UnsupportedError as UnsupportedError
 from tracesmith.events import Events as Events
+from tracesmith.export import ExportReport as ExportReport
+from tracesmith.export import PerfettoExporter as PerfettoExporter
+from tracesmith.export import PerfettoFormat as PerfettoFormat
+from tracesmith.export import PerfettoProtoExporter as PerfettoProtoExporter
+from tracesmith.export import export_perfetto as export_perfetto
+from tracesmith.export import export_trace as export_trace
+from tracesmith.export import is_protobuf_available as is_protobuf_available
+from tracesmith.ingest import ImportReport as ImportReport
+from tracesmith.ingest import import_trace as import_trace
+from tracesmith.ingest import recognize as recognize
+from tracesmith.instructions import Dependencies as Dependencies
+from tracesmith.instructions import DependencyType as DependencyType
+from tracesmith.instructions import InstructionNode as InstructionNode
+from tracesmith.instructions import InstructionStreamBuilder as InstructionStreamBuilder
+from tracesmith.instructions import InstructionStreamStatistics as InstructionStreamStatistics
+from tracesmith.instructions import OperationDependency as OperationDependency
+from tracesmith.instructions import Provenance as Provenance
 from tracesmith.profiler import PlatformType as PlatformType
 from tracesmith.profiler import Profiler as Profiler
 from tracesmith.profiler import ProfilerConfig as ProfilerConfig
@@ -23,7 +49,19 @@ from tracesmith.session import TracingSession as TracingSession
 from tracesmith.session import TracingState as TracingState
 from tracesmith.session import TracingStatistics as TracingStatistics
 from tracesmith.session import annotate as annotate
+from tracesmith.states import GPUState as GPUState
+from tracesmith.states import GPUStateHistory as GPUStateHistory
+from tracesmith.states import GPUStateMachine as GPUStateMachine
+from tracesmith.states import GPUStateMachineStatistics as GPUStateMachineStatistics
+from tracesmith.states import GPUStreamState as GPUStreamState
+from tracesmith.states import StateTransition as StateTransition
 from tracesmith.tables import Tables as Tables
+from tracesmith.timeline import Concurrency as Concurrency
+from tracesmith.timeline import SpanClass as SpanClass
+from tracesmith.timeline import Timeline as Timeline
+from tracesmith.timeline import TimelineBuilder as TimelineBuilder
+from tracesmith.timeline import TimelineSpan as TimelineSpan
+from tracesmith.timeline import build_timeline as build_timeline
 from tracesmith.trace import EVENT_DTYPE as EVENT_DTYPE
 from tracesmith.trace import Trace as Trace
 from tracesmith.trace import open as open
@@ -46,6 +84,14 @@ from tracesmith.types import event_type_to_string as event_type_to_string
 from tracesmith.types import format_bytes as format_bytes
 from tracesmith.types import format_duration as format_duration
 from tracesmith.types import get_current_timestamp as get_current_timestamp
+from tracesmith.viewer import TimelineViewConfig as TimelineViewConfig
+from tracesmith.viewer import TimelineViewer as TimelineViewer
+from tracesmith.xray import XRayEntryType as XRayEntryType
+from tracesmith.xray import XRayFileHeader as XRayFileHeader
+from tracesmith.xray import XRayFunctionRecord as XRayFunctionRecord
+from tracesmith.xray import XRayImporter as XRayImporter
+from tracesmith.xray import XRayImporterConfig as XRayImporterConfig
+from tracesmith.xray import XRayStatistics as XRayStatistics
 
 __version__: str
 VERSION_MAJOR: int

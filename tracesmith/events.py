@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -141,6 +142,16 @@ class Events:
     def extension_schemas(self) -> list[str]:
         """The names of the schemas that these events' extension records have."""
         return sorted({self._tables.schema_of(int(row))[0] for row in np.unique(self._extensions["schema"])})
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The events as an Arrow stream, with every id resolved; see Trace. In batches sorted inside."""
+        return _core.arrow_stream(self._tables._store, self._array, self._extensions, self._rows, None, None)
+
+    def to_parquet(self, path: str | os.PathLike[str], *, engine: str | None = None) -> None:
+        """Write that table as Parquet, through pyarrow, duckdb or polars."""
+        from tracesmith.arrow import to_parquet
+
+        to_parquet(self, path, engine=engine)
 
     def sorted_by_time(self) -> Events:
         """The same events by timestamp; equal ones keep their order."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracesmith import _capture
 from tracesmith._capture import annotate
-from tracesmith.errors import StateError, UnsupportedError
+from tracesmith.errors import StateError
 from tracesmith.types import EventType, OverflowPolicy
 
 if TYPE_CHECKING:
@@ -235,9 +235,11 @@ class TracingSession(_capture.Session):
         """Write what was recorded so far to filename, in the format that its ending names."""
         target = os.fspath(filename)
         if not target.endswith(".sbt"):
-            raise UnsupportedError(
-                f"{target}: this build writes .sbt only; export to Perfetto and JSON comes with a later stage"
-            )
+            from tracesmith.export import export_trace
+
+            with self._trace() as trace:
+                export_trace(trace, target)
+            return
         self.flush()
         if self.active:
             from tracesmith.sbt import SBTWriter

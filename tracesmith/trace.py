@@ -6,7 +6,7 @@ import os
 import uuid
 import weakref
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from tracesmith import _core
 from tracesmith.errors import StateError
 from tracesmith.events import Events
 from tracesmith.tables import Tables
+
+if TYPE_CHECKING:
+    from tracesmith.ingest import ImportReport
 
 EVENT_DTYPE = _core.EVENT_DTYPE
 _FOREVER = 2**64 - 1
@@ -41,10 +44,12 @@ class Trace(Tables):
         super().__init__(_core.Store(path))
         self._shared = Tables(self._store)
         self._events: Any = lambda: None
+        self.imported: ImportReport | None = None
+        """What the import told, when the file is of another format."""
 
     @property
     def path(self) -> str:
-        return str(self._store.path)
+        return str(self._store.path) if self.imported is None else self.imported.path
 
     @property
     def info(self) -> dict[str, Any]:
@@ -132,6 +137,18 @@ class Trace(Tables):
         """The extension records of one schema: 'row', an index into trace.events, and the fields."""
         return self.events.extensions(schema)
 
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The events as an Arrow stream, block by block, with every id resolved: DuckDB, Polars, pandas
+        and pyarrow take the trace itself for a table. The columns are listed in docs/python.md."""
+        self._store.info()  # says so when it is closed
+        return _core.arrow_stream(self._store, None, None, None, None, None)
+
+    def to_parquet(self, path: str | os.PathLike[str], *, engine: str | None = None) -> None:
+        """Write that table as Parquet, through pyarrow, duckdb or polars."""
+        from tracesmith.arrow import to_parquet
+
+        to_parquet(self, path, engine=engine)
+
     def refresh(self) -> None:
         """Take in what the file's writer has added since."""
         self._store.refresh()
@@ -163,8 +180,10 @@ def _bounds(begin: int | None, end: int | None) -> tuple[int, int]:
 
 
 def open(path: str | os.PathLike[str]) -> Trace:
-    """Open an SBT file for reading."""
-    return Trace(path)
+    """Open a trace for reading: an SBT file, or one of any format that can be imported."""
+    from tracesmith.ingest import open_foreign, recognize
+
+    return open_foreign(path) if recognize(path) not in (None, "SBT") else Trace(path)
 
 
 def repair(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -7,15 +7,33 @@ A verb's module has ``add(subparsers)``, which declares it, and ``run(args)``, w
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
-from tracesmith.cli import help as help_verb
-from tracesmith.cli import info, later, record, repair, version, view
 from tracesmith.cli.output import CommandError, Output, UsageError
 
-VERBS = (record, info, view, repair, version, help_verb, later)
+# In the order of --help. A verb's module is its name's, but for 'import', which Python keeps; 'later'
+# has several.
+VERBS = (
+    "record",
+    "import",
+    "info",
+    "view",
+    "analyze",
+    "diff",
+    "export",
+    "repair",
+    "version",
+    "help",
+    "later",
+)
+
+
+def load(verb: str) -> ModuleType:
+    return importlib.import_module("tracesmith.cli." + {"import": "import_"}.get(verb, verb))
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,7 +43,7 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see {self.prog} --help")
 
 
-def build_parser() -> Parser:
+def build_parser(verbs: Sequence[str] = VERBS) -> Parser:
     parser = Parser(
         prog="tracesmith-cli",
         description="Record what a GPU did, look at it, and mend what a crash left behind.",
@@ -39,10 +57,15 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--format", choices=("text", "json"), default="text", help="how to print (default: text)"
     )
-    verbs = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for verb in VERBS:
-        verb.add(verbs)
+    parsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for verb in verbs:
+        load(verb).add(parsers)
     return parser
+
+
+def needed(argv: Sequence[str]) -> Sequence[str]:
+    """The one verb that the command line begins with, so that the others need not be loaded."""
+    return [argv[0]] if argv and argv[0] in VERBS and argv[0] not in ("help", "later") else VERBS
 
 
 def split_no_color(argv: Sequence[str]) -> tuple[list[str], bool]:
@@ -67,12 +90,13 @@ def run(argv: Sequence[str]) -> int:
     words, no_color = split_no_color(argv)
     output = Output(json=wants_json(words), color=not no_color)
     try:
-        args = build_parser().parse_args(words)
+        args = build_parser(needed(words)).parse_args(words)
         args.command = "version" if args.version else args.command or "help"
         output.command = args.command
         args.output_stream = output
-        run_verb = version.run if args.version else getattr(args, "run", help_verb.run)
-        output.finish(run_verb(args))
+        if args.version or not hasattr(args, "run"):
+            args.run = load("version" if args.version else "help").run
+        output.finish(args.run(args))
     except UsageError as error:
         output.fail(str(error))
         return 2
@@ -82,7 +106,7 @@ def run(argv: Sequence[str]) -> int:
     except MemoryError:
         output.fail("out of memory: close other programs, or read a smaller part of the trace")
         return 1
-    return 0
+    return output.exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> int:

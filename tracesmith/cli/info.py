@@ -105,6 +105,7 @@ def describe(trace: Trace, path: str) -> dict[str, Any]:
     events = int(info["events"])
     data = {
         "file": path,
+        "format": None if trace.imported is None else str(trace.imported),
         "version": str(info["version"]),
         "complete": bool(info["complete"]),
         "compressed": bool(info["compressed"]),
@@ -147,7 +148,7 @@ def show_trace(output: Any, data: dict[str, Any]) -> None:
     per_event = "" if data["bytes_per_event"] is None else f", {data['bytes_per_event']:.2f} bytes per event"
     output.fields(
         [
-            ("format", f"SBT {data['version']}" + (", zstd" if data["compressed"] else "")),
+            ("format", data["format"] or f"SBT {data['version']}" + (", zstd" if data["compressed"] else "")),
             ("complete", "yes" if data["complete"] else "no: its writer is alive or died; see repair"),
             ("events", f"{data['events']:,} in {data['blocks']:,} blocks"),
             ("extension records", f"{data['extensions']:,}"),
@@ -159,5 +160,7 @@ def show_trace(output: Any, data: dict[str, Any]) -> None:
         ]
     )
     output.fields(
-        (printable(key), printable(value, 80)) for key, value in data["notes"].items() if key not in COUNTS
+        (printable(key), printable(value, 80))
+        for key, value in data["notes"].items()
+        if key not in COUNTS and not key.startswith("chrome:")
     )

@@ -9,8 +9,6 @@ from tracesmith.cli.version import VERSION
 
 INSTEAD = {
     "profile": "`record --platform simulation` records the simulated workload",
-    "export": "`view --format csv` and `view --format json` print events",
-    "analyze": "`view --stats` sums up by type and name",
     "replay": "`view` shows the events in order",
     "devices": "`info FILE` lists the devices of a trace",
     "benchmark": "`make bench` in a checkout runs the benchmarks",

@@ -25,6 +25,7 @@ class Output:
     def __init__(self, json: bool, color: bool) -> None:
         self.json = json
         self.command: str | None = None
+        self.exit_code = 0  # of a verb that did what it was told, and found something
         self.color = color and not os.environ.get("NO_COLOR") and sys.stdout.isatty()
 
     def line(self, text: str = "") -> None:

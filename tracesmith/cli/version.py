@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import platform
 
 from tracesmith import __version__ as VERSION
 
@@ -17,5 +16,7 @@ def add(verbs: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> dict[str, str]:
     args.output_stream.heading(f"TraceSmith {VERSION}")
     args.output_stream.line("Every GPU operation, the call that launched it, and why it was late.")
+    import platform
+
     args.output_stream.line(f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
     return {"version": VERSION, "python": platform.python_version(), "machine": platform.machine()}

@@ -1,10 +1,12 @@
-"""``view FILE``: the first events of a trace, or sums by type and name. Holds one block at a time."""
+"""``view FILE``: the first events of a trace, sums by type and name, or a picture of all of it. Only
+the picture holds more than a block at a time."""
 
 from __future__ import annotations
 
 import argparse
 import csv
 import io
+import shutil
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from tracesmith.cli.trace import cell, opened, shown, stream_labels
 if TYPE_CHECKING:
     import numpy as np
 
-    from tracesmith import Trace
+    from tracesmith import Events, Trace
 
 WHOLE_DEVICE = 2**32 - 1  # the stream row of operations that belong to no stream
 TOP_NAMES = 20
@@ -42,6 +44,12 @@ def add(verbs: argparse._SubParsersAction) -> None:
         "--stream", metavar="[DEVICE/]STREAM", help="only this stream, as the device numbers it"
     )
     verb.add_argument("--stats", action="store_true", help="a table by type and of the top names instead")
+    verb.add_argument(
+        "--timeline", action="store_true", help="a picture instead: one row per stream and thread"
+    )
+    verb.add_argument(
+        "--width", type=count, metavar="COLUMNS", help="of the picture (default: the terminal's)"
+    )
     verb.add_argument("-f", "--format", choices=("text", "json", "csv"), default=argparse.SUPPRESS)
     verb.set_defaults(run=run)
 
@@ -54,11 +62,15 @@ def count(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
+    if args.timeline and args.format == "csv":
+        raise UsageError("a timeline is text or json: leave out --format csv, or --timeline")
     types = wanted_types(args.type)
     with opened(args.file) as trace:
         selection = Selection(trace, types, args.stream)
         if args.stats:
             return show_stats(args, trace, selection)
+        if args.timeline:
+            return show_timeline(args, trace, selection)
         return show_events(args, trace, selection)
 
 
@@ -93,13 +105,23 @@ class Selection:
         return rows
 
     def of(self, events: np.ndarray) -> np.ndarray:
+        mask = self.mask(events)
+        return events if mask is None else events[mask]
+
+    def of_events(self, events: Events) -> Events:
+        """With what rides along."""
+        mask = self.mask(events.array)
+        return events if mask is None else events[mask]
+
+    def mask(self, events: np.ndarray) -> np.ndarray | None:
         import numpy as np
 
+        masks = []
         if self.types:
-            events = events[np.isin(events["type"], self.types)]
+            masks.append(np.isin(events["type"], self.types))
         if self.streams is not None:
-            events = events[np.isin(events["stream"], self.streams)]
-        return events
+            masks.append(np.isin(events["stream"], self.streams))
+        return np.logical_and.reduce(masks) if masks else None
 
 
 def selected(trace: Trace, selection: Selection) -> Iterator[np.ndarray]:
@@ -204,6 +226,35 @@ def print_events(args: argparse.Namespace, trace: Trace, rows: list[dict[str, An
     if lines:
         output.table(("at", "duration", "type", "stream", "thread", "name"), lines, left=(2, 5))
     output.line(f"{len(rows):,} of {int(trace.info['events']):,} events shown")
+
+
+# ---- a picture
+
+
+def show_timeline(args: argparse.Namespace, trace: Trace, selection: Selection) -> dict[str, Any]:
+    from tracesmith.timeline import Timeline
+    from tracesmith.viewer import TimelineViewer, track_labels
+
+    timeline = Timeline(selection.of_events(trace.events))
+    output = args.output_stream
+    if args.format != "json":
+        width = args.width or shutil.get_terminal_size().columns
+        viewer = TimelineViewer(width=width, max_rows=max(args.limit, 1), color=output.color)
+        print(viewer.render(timeline), end="")
+    tracks = timeline.tracks
+    rows = zip(
+        track_labels(timeline, range(len(tracks))),
+        *(tracks[column].tolist() for column in ("is_stream", "count", "begin_ns", "end_ns", "busy_ns")),
+        strict=True,
+    )
+    names = ("label", "stream", "spans", "begin_ns", "end_ns", "busy_ns")
+    return {
+        "begin_ns": timeline.begin,
+        "end_ns": timeline.end,
+        "gpu_utilization": timeline.gpu_utilization,
+        "max_concurrent_ops": timeline.max_concurrent_ops,
+        "tracks": [{**dict(zip(names, row, strict=True)), "stream": bool(row[1])} for row in rows],
+    }
 
 
 # ---- sums

@@ -1,7 +1,8 @@
 /* TraceSmith's C API: record events from any thread into one .sbt file, without locks,
  * allocations or system calls on the way. Reading and writing such files is sbt/sbt.h and
- * trace/trace.h, included here; their functions are in libtracesmith_trace.a, which the CMake
- * target TraceSmith::tracesmith links too.
+ * trace/trace.h, included here; what is made of a trace, which you include yourself, is
+ * ingest/ingest.h, timeline/timeline.h, analysis/analysis.h and export/export.h. Their functions
+ * are in libtracesmith_trace.a, which the CMake target TraceSmith::tracesmith links too.
  *
  *     tsm_session_config config = tsm_session_config_default();
  *     config.output = "run.sbt";

@@ -110,6 +110,24 @@ PyMethodDef tsm_functions[] = {
       PyDoc_STR("count($module, store, events, extensions, rows, begin, end, /)\n--\n\n"
                 "How many events of each type overlap [begin, end): a dict. events None: those of the\n"
                 "store's file, read block by block; a bound that is None is no bound.") },
+    { "export", (PyCFunction)(void (*)(void))tsm_core_export, METH_VARARGS | METH_KEYWORDS,
+      PyDoc_STR("export($module, store, events, extensions, rows, begin, end, path, format, *, lean=False,\n"
+                "       compress=False, no_device=False, no_host=False, no_flows=False, no_counters=False,\n"
+                "       no_stacks=False, progress=None)\n--\n\n"
+                "Write events to path in another format, a tsm_export_format; a dict: events, written, bytes.\n"
+                "progress, an array of three uint64, holds the events done, and stops the export when the\n"
+                "third is set.") },
+    { "arrow_stream", tsm_core_arrow_stream, METH_VARARGS,
+      PyDoc_STR("arrow_stream($module, store, events, extensions, rows, begin, end, /)\n--\n\n"
+                "The events as an Arrow stream: a capsule 'arrow_array_stream'.") },
+    { "recognize", tsm_core_recognize, METH_VARARGS,
+      PyDoc_STR("recognize($module, path, /)\n--\n\nWhich format a file has, by its content: a tsm_ingest_format.") },
+    { "import_file", (PyCFunction)(void (*)(void))tsm_core_import_file, METH_VARARGS | METH_KEYWORDS,
+      PyDoc_STR("import_file($module, path, output, compress=False, progress=None, binary=None)\n--\n\n"
+                "Write a trace of another format to output as SBT; a dict: format, bytes_read, events,\n"
+                "truncated and rows of (category, count, reason or None). progress, an array of three\n"
+                "uint64, holds the bytes read and in all, and stops the import when the third is set.\n"
+                "binary: the program that wrote an XRay log, for its functions' names.") },
     { "zstd_available", zstd_available, METH_NOARGS,
       PyDoc_STR("zstd_available($module, /)\n--\n\nCan this build write and read compressed blocks?") },
     { NULL, NULL, 0, NULL },

@@ -71,7 +71,14 @@ module_exec(PyObject *module)
     if (tsm_build_names_init(&state->names) < 0 || add_exceptions(state) < 0 || add_event_types(module) < 0
         || add_table_names(module) < 0
         || add(module, "Store", PyType_FromModuleAndSpec(module, &tsm_store_type_spec, NULL), &state->StoreType) < 0
-        || add(module, "Writer", PyType_FromModuleAndSpec(module, &tsm_writer_type_spec, NULL), &state->WriterType) < 0) {
+        || add(module, "Writer", PyType_FromModuleAndSpec(module, &tsm_writer_type_spec, NULL), &state->WriterType) < 0
+        || add(module, "Timeline", PyType_FromModuleAndSpec(module, &tsm_timeline_type_spec, NULL),
+               &state->TimelineType)
+               < 0
+        || add(module, "Analysis", PyType_FromModuleAndSpec(module, &tsm_analysis_type_spec, NULL),
+               &state->AnalysisType)
+               < 0
+        || tsm_timeline_add_names(module) < 0) {
         return -1; /* module_clear releases what was made */
     }
     return 0;

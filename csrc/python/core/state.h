@@ -21,6 +21,8 @@
 #define MODULE_STATE(X) \
     X(StoreType)        \
     X(WriterType)       \
+    X(TimelineType)     \
+    X(AnalysisType)     \
     X(event_dtype)      \
     X(extension_dtype)  \
     X(block_dtype)      \
@@ -52,9 +54,14 @@ typedef struct {
 
 tsm_tables *tsm_store_tables(StoreObject *store);
 
-extern PyType_Spec tsm_store_type_spec, tsm_writer_type_spec;
+extern PyType_Spec tsm_store_type_spec, tsm_writer_type_spec, tsm_timeline_type_spec, tsm_analysis_type_spec;
 extern PyMethodDef tsm_functions[];
 
+int tsm_timeline_add_names(PyObject *module);                                  /* timeline.c */
+PyObject *tsm_core_export(PyObject *module, PyObject *args, PyObject *kwargs); /* export.c */
+PyObject *tsm_core_arrow_stream(PyObject *module, PyObject *args);             /* arrow.c */
+PyObject *tsm_core_recognize(PyObject *module, PyObject *args);                /* ingest.c */
+PyObject *tsm_core_import_file(PyObject *module, PyObject *args, PyObject *kwargs);
 
 /* Methods of Store, by file. */
 PyObject *tsm_store_read(PyObject *op, PyObject *args, PyObject *kwargs); /* store_read.c */
