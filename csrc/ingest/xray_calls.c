@@ -46,8 +46,10 @@ xray_thread_of(xray_importer *im, uint32_t pid, uint32_t tid)
     }
     if (*number == 0) {
         uint64_t process = ingest_row(&im->out, TSM_TABLE_PROCESSES, (uint64_t[]){ 0, pid, 0, 0, 0 });
+        /* All zeros would be row 0, which is no thread. */
+        uint64_t name = process == 0 && tid == 0 ? ingest_string(&im->out, "unknown", 7) : 0;
         im->threads[im->thread_count++] =
-            (xray_thread){ .row = ingest_row(&im->out, TSM_TABLE_THREADS, (uint64_t[]){ process, tid, 0 }) };
+            (xray_thread){ .row = ingest_row(&im->out, TSM_TABLE_THREADS, (uint64_t[]){ process, tid, name }) };
         *number = (uint32_t)im->thread_count;
     }
     return *number - 1;

@@ -3,7 +3,10 @@
 #ifndef TSM_FUZZ_CHECKER_H
 #define TSM_FUZZ_CHECKER_H
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "ingest/ingest.h"
 
@@ -83,7 +86,7 @@ check_references(const tsm_tables *tables)
 
 /* Imports the file and checks what it becomes. */
 static inline void
-check_import(const char *path)
+check_import(const char *path, tsm_ingest_format format)
 {
     static const tsm_sink_ops ops = { .tables = checker_tables, .write = checker_write };
     checker self = { .sink = { &ops } };
@@ -92,12 +95,25 @@ check_import(const char *path)
     if (tsm_tables_create(&self.tables) != TSM_OK) {
         abort();
     }
-    tsm_status status = tsm_ingest_file(path, TSM_INGEST_UNKNOWN, &self.sink, NULL, NULL, &report, &err);
+    tsm_status status = tsm_ingest_file(path, format, &self.sink, NULL, NULL, &report, &err);
     if (report.events != self.events || (status == TSM_OK && report.row_count > TSM_INGEST_ROWS)) {
         abort();
     }
     check_references(self.tables);
     tsm_tables_destroy(self.tables);
+}
+
+static inline void
+check_import_of(const uint8_t *data, size_t size, tsm_ingest_format format)
+{
+    char path[64];
+    int fd = memfd_create("input", MFD_CLOEXEC);
+    if (fd < 0 || write(fd, data, size) != (ssize_t)size) {
+        abort();
+    }
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    check_import(path, format);
+    close(fd);
 }
 
 #endif

@@ -192,7 +192,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         cook(&r);
         r.sqlite.close(r.db);
     }
-    check_import(path);
+    check_import(path, TSM_INGEST_UNKNOWN);
     unlink(path);
     return 0;
 }
