@@ -120,6 +120,12 @@ def _timeline(mode: str, *more: str) -> Callable[[Plan, str], list[str]]:
     return lambda plan, scratch: [str(PROGRAMS / "bench_timeline"), mode, str(plan.rounds), *more]
 
 
+def _corpus(row: str) -> Callable[[Plan, str], list[str]]:
+    return lambda plan, scratch: [
+        sys.executable, str(HERE / "corpus_rows.py"), row, scratch, str(max(plan.rounds // 4, 3)),
+    ]  # fmt: skip
+
+
 def _python(row: str, amount: Callable[[Plan], int] = lambda plan: plan.rounds, *more: str):
     return lambda plan, scratch: [
         sys.executable, str(HERE / "python_rows.py"), row, scratch, str(amount(plan)), *more,
@@ -227,6 +233,34 @@ ROWS = [
         _python("analyze"),
     ),
     Row("json-export", "JSON export ÷ json.dump of the same events", 0.03, 0.01, _python("json_export")),
+    Row(
+        "answers",
+        "torch .json.gz → answers, whole process ÷ Python's gzip + json.load of the file alone",
+        0.3,
+        0.12,
+        _corpus("answers"),
+        unit="ms",
+    ),
+    Row(
+        "hta",
+        "torch .json.gz → answers, whole process ÷ HTA's for six analyses",
+        0.083,
+        0.04,
+        _corpus("hta"),
+        unit="ms",
+    ),
+    Row("sbt-bytes", "lossless SBT ÷ .json.gz, bytes, all torch traces", 0.25, 0.167, _corpus("sbt_bytes")),
+    Row(
+        "perfetto-time", "Perfetto export ÷ JSON export, both lean: time", 0.8, 0.5, _corpus("perfetto_time")
+    ),
+    Row("perfetto-bytes", "the same: bytes", 0.33, 0.18, _corpus("perfetto_bytes")),
+    Row(
+        "protobuf-bytes",
+        "Perfetto protobuf ÷ JSON, all torch.profiler arguments: bytes",
+        0.15,
+        0.1,
+        _corpus("protobuf_bytes"),
+    ),
     Row(
         "nsys",
         "kernel summary of an Nsight Systems export of 1 M kernels ÷ the same by SQL in sqlite3",
