@@ -31,6 +31,7 @@ struct tsm_drain {
     size_t spool_count, spool_capacity;
     /* The block being filled, and the chunks that can be given back once it is written. */
     size_t event_count; /* given to the writer */
+    uint64_t progress;  /* slots and whole chunks taken, ever */
     tsm_extension *extensions;
     uint32_t *extension_rows;
     size_t extension_count, extension_capacity, row_capacity;
@@ -218,6 +219,7 @@ take_other(tsm_drain *drain, drained_spool *from, drained_thread *thread, const 
 {
     tsm_event copy = *slot;
     thread->position.slots++;
+    drain->progress++;
     if (copy.type != TSM_SLOT_EXTENSION || !has_event || !add_extension(drain, from, &copy)) {
         thread->damaged_slots++;
     }
@@ -257,6 +259,7 @@ copy_slots(tsm_drain *drain, drained_spool *from, drained_thread *thread, const 
         drain->event_count += taken;
         thread->in_block += taken;
         thread->position.slots += taken;
+        drain->progress += taken;
         thread->last_ns = tile[taken - 1].timestamp;
         at += (uint32_t)taken;
         has_event = true;
@@ -301,6 +304,7 @@ take_chunk(tsm_drain *drain, drained_spool *from, const tsm_spool_chunk *chunk)
         return;
     }
     drain->done[drain->done_count++] = (claimed_chunk){ from, chunk->index };
+    drain->progress++;
 }
 
 static bool
@@ -310,11 +314,11 @@ take_spool(tsm_drain *drain, drained_spool *from, bool open_too)
     /* Claim first, define second: every id in a slot was defined before the slot was committed. */
     size_t count = tsm_spool_claim(from->spool, open_too, &chunks);
     drained_spool_define(from, tsm_sbt_writer_tables(drain->writer));
-    uint64_t before = drain->touched_count + drain->done_count;
+    uint64_t before = drain->progress;
     for (size_t i = 0; i < count; i++) {
         take_chunk(drain, from, &chunks[i]);
     }
-    return drain->touched_count + drain->done_count != before;
+    return drain->progress != before;
 }
 
 /* ---- What comes round ------------------------------------------------------------------------ */
