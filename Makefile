@@ -24,6 +24,8 @@ demo: $(VENV)/installed ## build, install, record the simulated GPU workload and
 	tracesmith-cli info $(BUILD)/demo.sbt
 	tracesmith-cli view --limit 10 $(BUILD)/demo.sbt
 	tracesmith-cli view --stats $(BUILD)/demo.sbt
+	tracesmith-cli view --timeline $(BUILD)/demo.sbt
+	tracesmith-cli analyze $(BUILD)/demo.sbt
 
 test: $(VENV)/installed $(BUILD)/c/built ## build everything and run all tests, C units included
 	TRACESMITH_BUILD_DIR=$(abspath $(BUILD)/c) pytest $(PYTEST_ARGS)
