@@ -102,6 +102,16 @@ tsm_rule_time(tsm_rules *rules, uint64_t ns)
                           : tsm_rule_text(rules, "%" PRIu64 " ns", ns);
 }
 
+tsm_text
+tsm_rule_bytes(tsm_rules *rules, uint64_t bytes)
+{
+    double value = (double)bytes;
+    return value >= 1e9   ? tsm_rule_text(rules, "%.4g GB", value / 1e9)
+           : value >= 1e6 ? tsm_rule_text(rules, "%.4g MB", value / 1e6)
+           : value >= 1e3 ? tsm_rule_text(rules, "%.4g kB", value / 1e3)
+                          : tsm_rule_text(rules, "%" PRIu64 " bytes", bytes);
+}
+
 /* ---- The trace itself ------------------------------------------------------------------------- */
 
 static uint64_t

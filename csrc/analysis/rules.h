@@ -26,6 +26,7 @@ bool tsm_rule_worth(const tsm_rules *rules, uint64_t cost_ns);
 /* 'NAME', short enough for a sentence. */
 tsm_text tsm_rule_name(tsm_rules *rules, uint32_t text);
 tsm_text tsm_rule_time(tsm_rules *rules, uint64_t ns);
+tsm_text tsm_rule_bytes(tsm_rules *rules, uint64_t bytes);
 
 void tsm_rules_calls(tsm_rules *rules);   /* copies, memsets, waits, allocations: rules_calls.c */
 void tsm_rules_devices(tsm_rules *rules); /* idleness, streams, kernels, collectives: rules_devices.c */

@@ -287,9 +287,9 @@ find_exposed_copies(tsm_rules *rules)
         finding->what =
             tsm_rule_text(rules, "copies and memsets that no other work hides, mostly %.*s", TSM_TEXT(name));
         finding->advice = "copy on a stream of its own while the device computes (prefetching), or copy less";
-        tsm_rule_evidence(finding,
-                          tsm_rule_text(rules, "%" PRIu64 " times, %.3g MB in all at %.3g GB/s", ns->count,
-                                        (double)bytes->sum / 1e6, (double)bytes->sum / (double)(ns->sum + !ns->sum)));
+        tsm_text moved = tsm_rule_bytes(rules, bytes->sum);
+        tsm_rule_evidence(finding, tsm_rule_text(rules, "%" PRIu64 " times, %.*s in all at %.3g GB/s", ns->count,
+                                                 TSM_TEXT(moved), (double)bytes->sum / (double)(ns->sum + !ns->sum)));
     }
     free(copies);
 }
