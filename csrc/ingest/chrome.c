@@ -142,11 +142,7 @@ read_member(chrome_importer *im)
     json_cursor *c = &im->json;
     json_text key;
     json_value value;
-    json_skip_space(c);
-    if (*c->at != '"') {
-        return json_fail(c, "a member's name in quotes");
-    }
-    if (!json_string(c, &key) || !(json_take(c, ':') || json_fail(c, "':'"))) {
+    if (!json_key(c, &key)) {
         return false;
     }
     json_skip_space(c);

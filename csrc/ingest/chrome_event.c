@@ -22,17 +22,6 @@ put_arg(chrome_importer *im, chrome_args *args, uint32_t key, const json_value *
     return true;
 }
 
-/* The cursor must be on a member's name; what follows the colon is next. */
-static bool
-read_key(json_cursor *c, json_text *key)
-{
-    json_skip_space(c);
-    if (*c->at != '"') {
-        return json_fail(c, "a member's name in quotes");
-    }
-    return json_string(c, key) && (json_take(c, ':') || json_fail(c, "':'"));
-}
-
 static bool
 read_word(chrome_importer *im, uint32_t *word)
 {
@@ -44,7 +33,7 @@ read_word(chrome_importer *im, uint32_t *word)
         c->at += im->arguments.words[*word].size + 2;
         return json_take(c, ':') || json_fail(c, "':'");
     }
-    if (!read_key(c, &key)) {
+    if (!json_key(c, &key)) {
         return false;
     }
     *word = chrome_words_find(im, &im->arguments, key.data, key.size);
@@ -118,7 +107,7 @@ read_other(chrome_importer *im, chrome_event *event)
     json_cursor *c = &im->json;
     json_text key;
     json_value value;
-    if (!read_key(c, &key)) {
+    if (!json_key(c, &key)) {
         return false;
     }
     json_skip_space(c);

@@ -128,6 +128,17 @@ json_string(json_cursor *c, json_text *text)
 bool json_read_number(json_cursor *c, json_value *value); /* and words */
 bool json_read_nested(json_cursor *c, json_value *value);
 
+/* A member's name and the colon behind it. */
+static inline bool
+json_key(json_cursor *c, json_text *key)
+{
+    json_skip_space(c);
+    if (*c->at != '"') {
+        return json_fail(c, "a member's name in quotes");
+    }
+    return json_string(c, key) && (json_take(c, ':') || json_fail(c, "':'"));
+}
+
 /* Any value, lists and objects whole and unchecked inside but for brackets and strings. */
 static inline bool
 json_read(json_cursor *c, json_value *value)

@@ -120,11 +120,7 @@ read_members(json_cursor *c, rocprof_record *record, const json_text *parent, un
     while (more) {
         json_text key;
         json_value value;
-        json_skip_space(c);
-        if (*c->at != '"') {
-            return json_fail(c, "a member's name in quotes");
-        }
-        if (!json_string(c, &key) || !(json_take(c, ':') || json_fail(c, "':'"))) {
+        if (!json_key(c, &key)) {
             return false;
         }
         json_skip_space(c);
